@@ -1,0 +1,1 @@
+"""What every service shares and that knows no word of the domain."""
