@@ -1,0 +1,134 @@
+"""Replies: pure functions of a command's own events, so a repeat gets the first reply again."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from services.ledger.domain.state import Conflict, Data, Declined, Refusal
+
+Answer = dict[str, Any]
+
+
+class Recorded(NamedTuple):
+    """An event as it stands in the log."""
+
+    position: int
+    type: str
+    data: Data
+
+
+def accepted(kind: str, account_id: str, incarnation: int, events: Sequence[Recorded]) -> Answer:
+    """The reply to an accepted command. `position` is that of its last event."""
+    reply, build, primary = REPLIES[kind]
+    data = build(_find(events, primary).data)
+    for event in reversed(events):
+        if "available" in event.data:
+            data["available"] = event.data["available"]
+            data["reserved"] = event.data["reserved"]
+            break
+    return {
+        "reply": reply,
+        "account_id": account_id,
+        "incarnation": incarnation,
+        "position": events[-1].position,
+        "event_count": len(events),
+        "data": data,
+    }
+
+
+def refused(refusal: Refusal, account_id: str, incarnation: int) -> Answer:
+    """The reply to a refusal: nothing was written, so it names no position of its own."""
+    data: Data = {}
+    if isinstance(refusal, Declined):
+        data = {name: _text(value) for name, value in refusal._asdict().items()}
+    elif isinstance(refusal, Conflict):
+        data = {"code": refusal.code, "first_position": refusal.first_position}
+    return unwritten(type(refusal).__name__, account_id, incarnation, data)
+
+
+def unwritten(reply: str, account_id: str, incarnation: int, data: Data) -> Answer:
+    return {
+        "reply": reply,
+        "account_id": account_id,
+        "incarnation": incarnation,
+        "position": None,
+        "event_count": 0,
+        "data": data,
+    }
+
+
+def _text(value: object) -> str | None:
+    """Amounts leave as digit strings; codes and times are texts already."""
+    return None if value is None else str(value)
+
+
+def _find(events: Sequence[Recorded], types: tuple[str, ...]) -> Recorded:
+    for event in events:
+        if event.type in types:
+            return event
+    raise LookupError(f"none of {types} among {[event.type for event in events]}")
+
+
+def _settled(data: Data) -> Data:
+    released = sum(int(part) for _, part in data["returned"])
+    flags = []
+    if data["reserved_was"] == "0":
+        flags.append("late")
+    if data["loss_kind"] == "overrun" or (data["extra"] != "0" and "late" not in flags):
+        flags.append("overrun")
+    if data["basis"] == "estimate":
+        flags.append("estimated")
+    return {
+        "res": data["res"],
+        "charge": data["charge"],
+        "released": str(released),
+        "loss": data["loss"],
+        "flags": flags,
+    }
+
+
+def _pick(*names: str) -> Callable[[Data], Data]:
+    return lambda data: {name: data[name] for name in names}
+
+
+def _released(data: Data) -> Data:
+    return {"res": data["res"], "released": data["amount"]}
+
+
+def _expired(data: Data) -> Data:
+    released = sum(int(part) for _, part in data["returned"])
+    return {"res": data["res"], "released": str(released)}
+
+
+def _attempt(data: Data) -> Data:
+    return {
+        "attempt_id": data.get("attempt_id"),
+        "next_at": data.get("next_at"),
+        "suspended": data.get("suspended"),
+    }
+
+
+REPLIES: dict[str, tuple[str, Callable[[Data], Data], tuple[str, ...]]] = {
+    "OpenAccount": ("Opened", _pick("unit", "plan"), ("AccountOpened",)),
+    "FreezeAccount": ("Frozen", _pick("reason"), ("AccountFrozen",)),
+    "UnfreezeAccount": ("Unfrozen", _pick("reason"), ("AccountUnfrozen",)),
+    "IssueKey": ("Issued", _pick("key_id", "expires_at"), ("KeyIssued",)),
+    "RevokeKey": (
+        "Revoked",
+        lambda d: {"key_id": d["key_id"], "expires_at": None},
+        ("KeyRevoked",),
+    ),
+    "GrantCredits": (
+        "Granted",
+        _pick("grant_id", "grant_no", "expires_at"),
+        ("CreditsGranted",),
+    ),
+    "Reserve": ("Reserved", _pick("res", "amount", "expires_at"), ("CreditsReserved",)),
+    "Settle": ("Settled", _settled, ("CreditsCharged",)),
+    "Release": ("Released", _released, ("CreditsReleased",)),
+    "ExpireReservation": ("Released", _expired, ("ReservationExpired",)),
+    "ConfigureRecharge": ("Configured", _attempt, ("RechargeConfigured",)),
+    "StartRecharge": ("Started", _attempt, ("RechargeStarted",)),
+    "RecordRechargeFailure": ("FailureRecorded", _attempt, ("RechargeFailed",)),
+    "ResumeRecharge": ("Resumed", _attempt, ("RechargeResumed",)),
+}
+"""Per command: the reply's name, its data, and the event it is read from."""

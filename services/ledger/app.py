@@ -1,0 +1,60 @@
+"""The ledger process: intake, writer, expiry and relay of every partition it leads."""
+
+import asyncio
+
+from libs.catalogue import load
+from libs.runtime.broker import open_broker
+from libs.runtime.clock import SystemClock
+from libs.runtime.database import connect
+from libs.runtime.health import Health, serve_health
+from libs.runtime.supervision import Lifecycle
+from services.ledger.leader import Installation, Leader
+from services.ledger.settings import LedgerSettings
+
+
+class WrongInstallation(Exception):
+    """The database was made for another number of partitions, or was never migrated."""
+
+
+async def serve(settings: LedgerSettings, lifecycle: Lifecycle) -> None:
+    """Lead or stand by for every partition until stopped.
+
+    Raises WrongInstallation when farebox.toml and the database do not fit each other.
+    """
+    configured = load(settings.config).ledger.partitions
+    installation = await read_installation(settings, configured)
+    health = Health()
+    async with open_broker(settings, "ledger", lifecycle, health) as broker:
+        clock = SystemClock()
+        leaders = [
+            Leader(p, installation, settings, broker.connection, clock, lifecycle)
+            for p in range(installation.partitions)
+        ]
+        for leader in leaders:
+            health.add(f"partition {leader.partition}", leader.problem)
+        async with serve_health(settings, health, lifecycle):
+            leading = [
+                lifecycle.spawn(leader.run(), f"partition-{leader.partition}") for leader in leaders
+            ]
+            await lifecycle.stopping.wait()
+            await asyncio.gather(*leading, return_exceptions=True)
+
+
+async def read_installation(settings: LedgerSettings, configured: int) -> Installation:
+    connection = await connect(settings)
+    try:
+        if await connection.fetchval("show fsync") != "on":
+            raise WrongInstallation(
+                "PostgreSQL runs with fsync off: acknowledged money could be lost"
+            )
+        row = await connection.fetchrow("select partitions, incarnation from ledger.installation")
+    finally:
+        await connection.close()
+    if row is None:
+        raise WrongInstallation("ledger.installation is empty: run `farebox migrate` first")
+    if row["partitions"] != configured:
+        raise WrongInstallation(
+            f"this installation has {row['partitions']} partitions, farebox.toml says {configured}: "
+            "the number is fixed when Farebox is installed; put the old one back"
+        )
+    return Installation(row["partitions"], row["incarnation"])

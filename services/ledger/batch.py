@@ -1,0 +1,269 @@
+"""One batch of commands, decided in memory. No I/O: what it needs was loaded before."""
+
+import hashlib
+import logging
+from typing import NamedTuple
+
+import orjson
+
+from libs.events.chain import GENESIS
+from libs.events.commands import Command
+from libs.events.events import TYPE_CODES
+from services.ledger.answers import Recorded, accepted, refused, unwritten
+from services.ledger.columns import Columns, bare
+from services.ledger.domain.decide import decide
+from services.ledger.domain.notes import note_of
+from services.ledger.domain.state import Accepted, Event, Moment, Past, Reservation, State
+from services.ledger.store import CommandKey, CommandRow, Slot
+from services.ledger.working_set import Overlay, Remembered, WorkingSet
+
+log = logging.getLogger(__name__)
+
+EMPTY = Slot(None, 0, GENESIS, 0)
+
+BODY_MAX = 16 * 1024
+"""Bytes of an event's body (design: fixed before the first event)."""
+
+CLOSING = {
+    "CreditsCharged": "settled",
+    "CreditsReleased": "released",
+    "ReservationExpired": "expired",
+}
+
+
+class Pending(NamedTuple):
+    """A decoded command and where its reply goes (None: nobody waits)."""
+
+    command: Command
+    key: CommandKey
+    fingerprint: bytes
+    reply_to: str | None
+
+
+class Loaded(NamedTuple):
+    """What the load step found in the database for a batch."""
+
+    commands: dict[CommandKey, CommandRow]
+    events: dict[int, Recorded]
+    pasts: dict[tuple[str, str], Past]
+
+
+class Published(NamedTuple):
+    """A committed event for the relay."""
+
+    position: int
+    type: str
+    body: bytes
+
+
+class Log(NamedTuple):
+    """Where the log of this partition ends, and which history it belongs to."""
+
+    partition: int
+    incarnation: int
+    position: int
+
+
+class Batch:
+    """Decides commands one after the other; `columns`, `replies` and `overlay` are the outcome."""
+
+    def __init__(self, working: WorkingSet, loaded: Loaded, log: Log, now: Moment) -> None:
+        self.overlay = Overlay(working)
+        self.loaded = loaded
+        self.log = log
+        self.now = now
+        self.position = log.position
+        self.columns = Columns()
+        self.published: list[Published] = []
+        self.replies: list[tuple[str, bytes]] = []
+        self._keys: dict[str, tuple[str, Event | None, int]] = {}
+        self._open_positions: dict[str, int] = {}
+
+    def run(self, pending: Pending) -> None:
+        """Decide one command; an earlier acceptance of the same command answers it instead."""
+        reply = self._repeat(pending) or self._decide(pending)
+        if pending.reply_to is not None:
+            self.replies.append((pending.reply_to, reply))
+
+    def finish(self) -> None:
+        """Write the final row of each account and key that changed: one row each."""
+        for changed in self.overlay.accounts.values():
+            if changed.account is not None:
+                self.columns.account(
+                    changed.account, changed.version, changed.position, changed.head
+                )
+        for reservation, position in self._opened():
+            self.columns.open(reservation, position)
+        for key_id, (account_id, event, position) in self._keys.items():
+            slot = self.overlay.slot(account_id)
+            if slot is None or slot.account is None:
+                continue
+            key = slot.account.keys[key_id]
+            if event is not None:
+                self.columns.issue(event, key, position)
+            else:
+                self.columns.change_key(key)
+
+    def _opened(self) -> list[tuple[Reservation, int]]:
+        return [(r, self._open_positions[res]) for res, r in self.overlay.opened.items()]
+
+    def _repeat(self, pending: Pending) -> bytes | None:
+        remembered = self.overlay.remembered(pending.key)
+        if remembered is not None:
+            if remembered.fingerprint == pending.fingerprint:
+                return remembered.reply
+            first = orjson.loads(remembered.reply)
+            position = first["position"] - first["event_count"] + 1
+            return self._conflict(pending, position)
+        row = self.loaded.commands.get(pending.key)
+        if row is None:
+            return None
+        if row.fingerprint != pending.fingerprint:
+            return self._conflict(pending, row.position)
+        events = [self.loaded.events[row.position + i] for i in range(row.event_count)]
+        command = pending.command
+        answer = accepted(command.kind, command.account_id, self.log.incarnation, events)
+        reply = orjson.dumps(answer)
+        self.overlay.commands[pending.key] = Remembered(row.fingerprint, reply)
+        return reply
+
+    def _conflict(self, pending: Pending, first_position: int) -> bytes:
+        data = {"code": "fingerprint", "first_position": first_position}
+        return orjson.dumps(
+            unwritten("Conflict", pending.command.account_id, self.log.incarnation, data)
+        )
+
+    def _decide(self, pending: Pending) -> bytes:
+        command = pending.command
+        slot = self.overlay.slot(command.account_id) or EMPTY
+        try:
+            decision = decide(self._state(command, slot), command, self.now)
+        except Exception:  # one command's defect must not stop the partition
+            log.exception("deciding %s failed", command.kind)
+            return self._malformed(command, f"{command.kind} could not be decided")
+        if not isinstance(decision, Accepted):
+            return orjson.dumps(refused(decision, command.account_id, self.log.incarnation))
+        if not decision.events:
+            raise AssertionError(f"{command.kind} accepted without an event")
+        try:
+            bodies = self._bodies(command, slot, decision.events)
+        except BodyTooLarge as error:
+            return self._malformed(command, str(error))
+        return self._accept(pending, slot, decision, bodies)
+
+    def _malformed(self, command: Command, error: str) -> bytes:
+        data = {"error": error}
+        return orjson.dumps(unwritten("Malformed", command.account_id, self.log.incarnation, data))
+
+    def _state(self, command: Command, slot: Slot) -> State:
+        res: str | None = getattr(command.data, "res", None)
+        if res is None:
+            return State(slot.account)
+        reservation = self.overlay.reservation(res)
+        if reservation is not None and reservation.account_id == command.account_id:
+            return State(slot.account, reservation)
+        past = self.overlay.closed.get(res) or self.loaded.pasts.get((command.account_id, res))
+        return State(slot.account, None, past)
+
+    def _accept(
+        self, pending: Pending, slot: Slot, decision: Accepted, bodies: list[tuple[bytes, bytes]]
+    ) -> bytes:
+        command, first = pending.command, self.position + 1
+        self.position += len(bodies)
+        recorded: list[Recorded] = []
+        version, head = slot.version, slot.head
+        for event, (raw, digest) in zip(decision.events, bodies, strict=True):
+            version += 1
+            position = first + len(recorded)
+            self.columns.events.append(
+                (position, bare(event.account_id), version, TYPE_CODES[event.type], raw, digest)
+            )
+            self.published.append(Published(position, event.type, raw))
+            recorded.append(Recorded(position, event.type, event.data))
+            self._effects(event, decision.state, position)
+            head = digest.hex()
+        self.overlay.accounts[command.account_id] = Slot(
+            decision.state.account, version, head, self.position
+        )
+        self.columns.commands.append(
+            (
+                pending.key.caller.hex(),
+                pending.key.kind,
+                bare(command.account_id),
+                first,
+                len(recorded),
+                pending.fingerprint,
+            )
+        )
+        note = note_of(command)
+        if note is not None:
+            self.columns.note(note, self.now.at)
+        answer = accepted(command.kind, command.account_id, self.log.incarnation, recorded)
+        reply = orjson.dumps(answer)
+        self.overlay.commands[pending.key] = Remembered(pending.fingerprint, reply)
+        return reply
+
+    def _bodies(
+        self, command: Command, slot: Slot, events: tuple[Event, ...]
+    ) -> list[tuple[bytes, bytes]]:
+        """The canonical bytes of the events, chained, and their hashes."""
+        prev, version, made = slot.head, slot.version, []
+        for offset, event in enumerate(events, start=1):
+            version += 1
+            raw = orjson.dumps(
+                {
+                    "account_id": event.account_id,
+                    "causation": command.causation,
+                    "command_id": command.caller_id,
+                    "correlation_id": command.correlation_id,
+                    "data": event.data,
+                    "incarnation": self.log.incarnation,
+                    "occurred_at": event.occurred_at,
+                    "partition": self.log.partition,
+                    "position": self.position + offset,
+                    "prev": prev,
+                    "traceparent": command.traceparent,
+                    "type": event.type,
+                    "type_version": 1,
+                    "version": version,
+                },
+                option=orjson.OPT_SORT_KEYS,
+            )
+            if len(raw) > BODY_MAX:
+                raise BodyTooLarge(
+                    f"{event.type} would have {len(raw)} bytes, {BODY_MAX} are allowed"
+                )
+            digest = hashlib.sha256(raw).digest()
+            prev = digest.hex()
+            made.append((raw, digest))
+        return made
+
+    def _effects(self, event: Event, state: State, position: int) -> None:
+        """What an event changes beside its account: the reservation and key tables."""
+        if event.type == "CreditsReserved" and state.reservation is not None:
+            self.overlay.open(state.reservation)
+            self._open_positions[state.reservation.res] = position
+        elif event.type in CLOSING:
+            self._close(event, position)
+        elif event.type == "KeyIssued":
+            self._keys[event.data["key_id"]] = (event.account_id, event, position)
+            if event.data["rotates"]:
+                self._touch_key(event.data["rotates"], event.account_id)
+        elif event.type == "KeyRevoked":
+            self._touch_key(event.data["key_id"], event.account_id)
+
+    def _close(self, event: Event, position: int) -> None:
+        res, data = event.data["res"], event.data
+        if self.overlay.reservation(res) is None:
+            return  # a late settlement closes nothing
+        amount = int(data["reserved_was"] if event.type == "CreditsCharged" else data["amount"])
+        past = Past(CLOSING[event.type], position, amount)
+        if not self.overlay.close(res, past):
+            self.columns.closed.append(bare(res))
+
+    def _touch_key(self, key_id: str, account_id: str) -> None:
+        self._keys.setdefault(key_id, (account_id, None, 0))
+
+
+class BodyTooLarge(ValueError):
+    """An event would exceed BODY_MAX; its command is refused alone."""

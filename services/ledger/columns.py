@@ -1,0 +1,117 @@
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from services.ledger.domain.notes import Note
+from services.ledger.domain.state import Account, Event, Key, Reservation
+from services.ledger.snapshots import account_state, reservation_state
+
+
+class Columns:
+    """The arguments of the append statement, column by column, in the order of append.sql."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.commands: list[tuple[Any, ...]] = []
+        self.opened: list[tuple[Any, ...]] = []
+        self.closed: list[str] = []
+        self.accounts: list[tuple[Any, ...]] = []
+        self.issued: list[tuple[Any, ...]] = []
+        self.changed_keys: list[tuple[Any, ...]] = []
+        self.notes: list[tuple[Any, ...]] = []
+
+    @property
+    def touches_keys(self) -> bool:
+        return bool(self.issued or self.changed_keys or self.notes)
+
+    def open(self, reservation: Reservation, position: int) -> None:
+        self.opened.append(
+            (
+                bare(reservation.res),
+                bare(reservation.account_id),
+                position,
+                instant(reservation.expires_at),
+                reservation.amount,
+                reservation_state(reservation),
+            )
+        )
+
+    def account(self, account: Account, version: int, position: int, head: str) -> None:
+        self.accounts.append(
+            (
+                bare(account.account_id),
+                account.unit,
+                account.plan,
+                account.status,
+                account.available,
+                account.reserved,
+                version,
+                position,
+                bytes.fromhex(head),
+                account.armed,
+                instant(account.next_expiry) if account.next_expiry else None,
+                account_state(account),
+            )
+        )
+
+    def issue(self, event: Event, key: Key, position: int) -> None:
+        """A key made in this batch, in the standing it has at the batch's end."""
+        data = event.data
+        allowed = data["allowed"]
+        self.issued.append(
+            (
+                bare(data["key_id"]),
+                bare(event.account_id),
+                bytes.fromhex(data["secret_hash"]),
+                data["purpose"],
+                data["prefix"],
+                orjson.dumps(allowed).decode() if allowed is not None else None,
+                data["cap_total"],
+                data["cap_day"],
+                data["cap_month"],
+                instant(key.expires_at) if key.expires_at else None,
+                bare(data["lineage"]),
+                bare(data["rotates"]) if data["rotates"] else None,
+                "revoked" if key.revoked else "active",
+                position,
+            )
+        )
+
+    def change_key(self, key: Key) -> None:
+        expires_at = instant(key.expires_at) if key.expires_at else None
+        self.changed_keys.append(
+            (bare(key.key_id), "revoked" if key.revoked else "active", expires_at)
+        )
+
+    def note(self, note: Note, at: datetime) -> None:
+        self.notes.append((bare(note.note_id), bare(note.account_id), note.kind, note.text, at))
+
+    def arguments(self) -> list[Sequence[Any]]:
+        """$2 onwards of the hot statement, and of the one with keys when this batch has any."""
+        arguments = [
+            *_transposed(self.events, 6),
+            *_transposed(self.commands, 6),
+            *_transposed(self.opened, 6),
+            self.closed,
+            *_transposed(self.accounts, 12),
+        ]
+        if self.touches_keys:
+            arguments += _transposed(self.issued, 14)
+            arguments += _transposed(self.changed_keys, 3)
+            arguments += _transposed(self.notes, 5)
+        return arguments
+
+
+def _transposed(rows: list[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def bare(identifier: str) -> str:
+    """`acct_<hex>` → `<hex>`: the text Postgres reads as a uuid."""
+    return identifier[identifier.index("_") + 1 :]
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,67 @@
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from services.ledger.batch import Pending
+
+CLOSES = {"Settle", "Release"}
+EXPIRIES_A_BATCH = 50
+EXPIRY_PATIENCE_S = 5.0
+
+
+class CommandQueue:
+    """What waits for the writer. Expiries wait apart: a queued Settle or Release goes first."""
+
+    def __init__(self, ceiling: int, monotonic: Callable[[], float]) -> None:
+        self.ceiling = ceiling
+        self._monotonic = monotonic
+        self._commands: deque[Pending] = deque()
+        self._expiries: deque[tuple[float, Pending]] = deque()
+        self._closing = 0
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    @property
+    def empty(self) -> bool:
+        return not self._commands and not self._expiries
+
+    def put(self, pending: Pending) -> None:
+        self._commands.append(pending)
+        if pending.command.kind in CLOSES:
+            self._closing += 1
+        self._wake.set()
+
+    def put_expiry(self, pending: Pending) -> None:
+        self._expiries.append((self._monotonic(), pending))
+        self._wake.set()
+
+    def take(self) -> list[Pending]:
+        """The next batch: commands in their order, then expiries if nothing is about to close.
+
+        Expiries come last, so a Settle of the same batch beats them. While more Settles wait than
+        fit into a batch expiries wait too, though not for ever.
+        """
+        batch: list[Pending] = []
+        while self._commands and len(batch) < self.ceiling:
+            pending = self._commands.popleft()
+            if pending.command.kind in CLOSES:
+                self._closing -= 1
+            batch.append(pending)
+        if self._expiries and (self._closing == 0 or self._impatient()):
+            due = min(EXPIRIES_A_BATCH, len(self._expiries))
+            batch.extend(self._expiries.popleft()[1] for _ in range(due))
+        return batch
+
+    def _impatient(self) -> bool:
+        return self._monotonic() - self._expiries[0][0] > EXPIRY_PATIENCE_S
+
+    async def wait(self) -> None:
+        """Until something is queued, or `wake` is called."""
+        if self.empty:
+            self._wake.clear()
+            await self._wake.wait()
+
+    def wake(self) -> None:
+        self._wake.set()

@@ -1,0 +1,189 @@
+"""What the ledger knows of one account while it decides.
+
+All amounts are integer nanos of the account's unit. Times are RFC 3339 texts of fixed width
+(UTC, six decimals), so comparing texts compares instants. Everything is immutable: a decision
+builds new values, and a batch whose append failed is forgotten by forgetting them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+Allocation = tuple[tuple[int, int], ...]
+"""(grant_no, nanos) pairs, in the order they were taken."""
+
+Data = dict[str, Any]
+"""The data of one event as it stands in the body: amounts are digit strings."""
+
+
+class Moment(NamedTuple):
+    """The ledger's time of one batch: max(clock, last occurred_at)."""
+
+    at: datetime
+    text: str
+
+
+class Grant(NamedTuple):
+    """A lot of credits. Live while any of it is available or reserved."""
+
+    no: int
+    source: str
+    available: int
+    reserved: int
+    priority: int
+    expires_at: str | None
+    payment: str | None
+
+
+class Key(NamedTuple):
+    key_id: str
+    lineage: str
+    purpose: str
+    allowed: tuple[str, ...] | None
+    expires_at: str | None
+    revoked: bool
+
+
+class Attempt(NamedTuple):
+    """The one open attempt to recharge; only a grant or a failure with its id closes it."""
+
+    attempt_id: str
+    credits: int
+    started_at: str
+    day: str
+    month: str
+
+
+class Recharge(NamedTuple):
+    """The recharge policy of an account and what happened under it. Amounts in nanos."""
+
+    enabled: bool
+    threshold: int
+    basis: str
+    amount: int
+    pack: str | None
+    cap_charge: int | None
+    cap_day: int | None
+    cap_month: int | None
+    attempt: Attempt | None = None
+    failures_in_row: int = 0
+    next_at: str | None = None
+    suspended: bool = False
+    day: str = ""
+    day_sum: int = 0
+    month: str = ""
+    month_sum: int = 0
+
+
+NO_KEYS: Mapping[str, Key] = MappingProxyType({})
+
+
+class Account(NamedTuple):
+    """Balance, grants, keys and standing of one account. available + reserved = total."""
+
+    account_id: str
+    unit: str
+    plan: str
+    closed: bool = False
+    available: int = 0
+    reserved: int = 0
+    freezes: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    next_grant_no: int = 1
+    keys: Mapping[str, Key] = NO_KEYS
+    armed: bool | None = None
+    recharge: Recharge | None = None
+    next_expiry: str | None = None
+    catalogue: str | None = None
+
+    @property
+    def total(self) -> int:
+        return self.available + self.reserved
+
+    @property
+    def status(self) -> str:
+        if self.closed:
+            return "closed"
+        return "frozen" if self.freezes else "open"
+
+
+class Reservation(NamedTuple):
+    """An open hold: `amount` nanos taken from grants as `taken` says, until `expires_at`."""
+
+    res: str
+    account_id: str
+    key_id: str
+    operation: str
+    amount: int
+    taken: Allocation
+    expires_at: str
+    at_deadline: str
+    catalogue: str
+    used_so_far: int = 0
+
+
+class Past(NamedTuple):
+    """What the log says of a reservation that is not open.
+
+    `how` is settled, released, expired or unknown; `position` is where it was closed; `amount`
+    and `catalogue` are those of its Reserve event (for a late settlement).
+    """
+
+    how: str
+    position: int | None = None
+    amount: int = 0
+
+
+class State(NamedTuple):
+    """The account a command names, and the reservation it names if that is open."""
+
+    account: Account | None = None
+    reservation: Reservation | None = None
+    past: Past | None = None
+
+
+class Event(NamedTuple):
+    """What happened: a type of the catalogue, its data, and to whom and when."""
+
+    type: str
+    data: Data
+    account_id: str
+    occurred_at: str
+
+
+class Declined(NamedTuple):
+    """A command refused by the rules. A reply, never an exception; nothing is written."""
+
+    code: str
+    required: int | None = None
+    available: int | None = None
+    reserved: int | None = None
+    total: int | None = None
+    limit_source: str | None = None
+    until: str | None = None
+    parameter: str | None = None
+
+
+class Conflict(NamedTuple):
+    """The command contradicts one that was accepted before."""
+
+    code: str
+    first_position: int | None
+
+
+class Retry(NamedTuple):
+    """Not decidable yet; the same command may succeed in a moment."""
+
+
+Refusal = Declined | Conflict | Retry
+
+
+class Accepted(NamedTuple):
+    """The events of a command (at least one) and the state after them."""
+
+    events: tuple[Event, ...]
+    state: State
+
+
+Decision = Accepted | Refusal

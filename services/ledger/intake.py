@@ -1,0 +1,122 @@
+"""Commands as they arrive: a raw subscription on the broker's connection.
+
+FastStream's handler path costs ten times the CPU per message (ADR-0001), and this one is hot.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from libs.events.codec import Malformed, decode_command
+from libs.events.commands import KIND_CODES, Command, allowed_class
+from libs.events.fingerprints import fingerprint
+from libs.events.ids import caller_bytes, partition_of
+from libs.events.subjects import parse_command_subject
+from libs.runtime.metrics import counter
+from services.ledger.answers import unwritten
+from services.ledger.batch import Pending
+from services.ledger.command_queue import CommandQueue
+from services.ledger.domain.decide import is_built
+from services.ledger.settings import LedgerSettings
+from services.ledger.store import CommandKey
+
+log = logging.getLogger(__name__)
+
+TAKES = {"Reserve", "Extend", "Attach", "StartRecharge"}
+"""Commands that take something, and so are refused first when the ledger is overloaded."""
+
+BUSY = {"retry_after_ms": 100}
+
+malformed = counter("ledger_malformed_total", "Messages that are no command")
+busy = counter("ledger_busy_total", "Commands answered busy because too many waited")
+
+Reply = Callable[[str, bytes], Awaitable[None]]
+Quarantine = Callable[[bytes, str], Awaitable[None]]
+
+
+class Intake:
+    """Checks what can be checked without state and queues the rest."""
+
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        queue: CommandQueue,
+        settings: LedgerSettings,
+        *,
+        incarnation: int,
+        reply: Reply,
+        quarantine: Quarantine,
+    ) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.queue = queue
+        self.incarnation = incarnation
+        self._busy_above = settings.busy_above
+        self._busy_all_above = settings.busy_all_above
+        self._reply = reply
+        self._quarantine = quarantine
+        self._subscription: Subscription | None = None
+
+    async def open(self, nc: Client) -> None:
+        subject = f"ledger.commands.{self.partition}.*"
+        self._subscription = await nc.subscribe(subject, cb=self.receive)
+        await nc.flush()
+
+    async def close(self) -> None:
+        """Take no more; what was delivered is still queued."""
+        if self._subscription is not None:
+            await self._subscription.drain()  # type: ignore[no-untyped-call]
+            self._subscription = None
+
+    async def receive(self, msg: Msg) -> None:
+        """The class comes from the subject: only the server's permissions can be trusted."""
+        where = parse_command_subject(msg.subject)
+        if where is None or not msg.reply.startswith("inbox."):
+            # An event delivered here by a forged reply subject, or somebody without an inbox.
+            await self._refuse("", msg.data, "no command subject, or no inbox to answer to")
+            return
+        command = decode_command(msg.data)
+        if isinstance(command, Malformed):
+            await self._refuse(msg.reply, msg.data, command.error)
+            return
+        error = self._objection(command, where[1])
+        if error:
+            await self._refuse(msg.reply, msg.data, error)
+            return
+        waiting = len(self.queue)
+        if waiting > self._busy_above and (command.kind in TAKES or waiting > self._busy_all_above):
+            busy.inc()
+            await self._answer(msg.reply, "Busy", command.account_id, BUSY)
+            return
+        key = CommandKey(
+            caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id
+        )
+        self.queue.put(Pending(command, key, fingerprint(command), msg.reply))
+
+    def _objection(self, command: Command, cls: str) -> str | None:
+        if not allowed_class(command, cls):
+            return f"{command.kind} may not be sent as {cls}"
+        if not is_built(command.kind):
+            return f"{command.kind} is not built in this version"
+        if partition_of(command.account_id, self.partitions) != self.partition:
+            return f"{command.account_id} is not of partition {self.partition}"
+        return None
+
+    async def _refuse(self, reply_to: str, raw: bytes, error: str) -> None:
+        malformed.inc()
+        await self._quarantine(raw, error)
+        if reply_to:
+            await self._answer(reply_to, "Malformed", "", {"error": error})
+
+    async def _answer(
+        self, reply_to: str, reply: str, account_id: str, data: dict[str, Any]
+    ) -> None:
+        await self._reply(
+            reply_to, orjson.dumps(unwritten(reply, account_id, self.incarnation, data))
+        )

@@ -1,0 +1,26 @@
+from libs.runtime.settings import Settings
+
+
+class LedgerSettings(Settings):
+    """What the ledger process reads from the environment. Durations in seconds."""
+
+    expiry_grace_s: float = 60.0
+    """How long after its deadline an unsettled reservation is closed."""
+    takeover_quiet_s: float = 120.0
+    """No reservation expires for so long after a take-over: callers may still be retrying."""
+    expiry_tick_s: float = 1.0
+    standby_poll_s: float = 0.25
+    relay_poll_s: float = 1.0
+    batch_ceiling: int = 256
+    accounts_in_memory: int = 50_000
+    commands_in_memory: int = 100_000
+    busy_above: int = 2_000
+    """Queued commands above which Reserve and Extend are answered Busy."""
+    busy_all_above: int = 20_000
+
+
+class ReaderSettings(Settings):
+    """What the reader process reads from the environment. Durations in seconds."""
+
+    poll_s: float = 0.25
+    read_your_writes_s: float = 0.2

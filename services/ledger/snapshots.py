@@ -1,0 +1,90 @@
+"""How an account and an open reservation stand in their rows' `state`: small canonical JSON."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from libs.events.times import to_text
+from services.ledger.domain.state import Account, Attempt, Grant, Key, Recharge, Reservation
+
+
+def account_state(account: Account) -> bytes:
+    """What the columns do not say: freezes, grants, recharge."""
+    recharge = account.recharge
+    return orjson.dumps(
+        {
+            "freezes": account.freezes,
+            "grants": [
+                [g.no, g.available, g.reserved, g.priority, g.expires_at, g.source, g.payment]
+                for g in account.grants
+            ],
+            "next_grant_no": account.next_grant_no,
+            "catalogue": account.catalogue,
+            "recharge": _recharge_state(recharge) if recharge else None,
+        }
+    )
+
+
+def _recharge_state(recharge: Recharge) -> dict[str, Any]:
+    state = recharge._asdict()
+    state["attempt"] = recharge.attempt._asdict() if recharge.attempt else None
+    return state
+
+
+def account_of(
+    row: Mapping[str, Any], account_id: str, keys: Iterable[Mapping[str, Any]]
+) -> Account:
+    """The account as its row and its keys' rows say."""
+    state = orjson.loads(row["state"])
+    recharge = state["recharge"]
+    if recharge is not None:
+        attempt = recharge["attempt"]
+        recharge = Recharge(**{**recharge, "attempt": Attempt(**attempt) if attempt else None})
+    return Account(
+        account_id=account_id,
+        unit=row["unit"],
+        plan=row["plan"],
+        closed=row["status"] == "closed",
+        available=row["available"],
+        reserved=row["reserved"],
+        freezes=tuple(state["freezes"]),
+        grants=tuple(
+            Grant(no, source, available, reserved, priority, expires_at, payment)
+            for no, available, reserved, priority, expires_at, source, payment in state["grants"]
+        ),
+        next_grant_no=state["next_grant_no"],
+        keys=MappingProxyType({key.key_id: key for key in map(_key_of, keys)}),
+        armed=row["armed"],
+        recharge=recharge,
+        next_expiry=_time(row["next_expiry"]),
+        catalogue=state["catalogue"],
+    )
+
+
+def _key_of(row: Mapping[str, Any]) -> Key:
+    allowed = row["allowed"]
+    return Key(
+        key_id=f"key_{row['key_id'].hex}",
+        lineage=f"key_{row['lineage'].hex}",
+        purpose=row["purpose"],
+        allowed=tuple(allowed) if allowed is not None else None,
+        expires_at=_time(row["expires_at"]),
+        revoked=row["status"] == "revoked",
+    )
+
+
+def _time(at: datetime | None) -> str | None:
+    return to_text(at) if at is not None else None
+
+
+def reservation_state(reservation: Reservation) -> bytes:
+    return orjson.dumps(tuple(reservation))
+
+
+def reservation_of(state: bytes) -> Reservation:
+    values = orjson.loads(state)
+    values[5] = tuple((no, part) for no, part in values[5])
+    return Reservation(*values)

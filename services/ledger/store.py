@@ -1,0 +1,165 @@
+"""The writer's Postgres: one dedicated connection that holds the lock and runs every append."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from services.ledger.answers import Recorded
+from services.ledger.columns import Columns, bare
+from services.ledger.domain.state import Account, Reservation
+from services.ledger.snapshots import account_of, reservation_of
+
+LOCK_SPACE = 1
+"""First key of the advisory lock; the second is the partition."""
+
+
+class CommandKey(NamedTuple):
+    """What identifies a command: two of one kind, caller and account are the same command."""
+
+    caller: bytes
+    kind: int
+    account_id: str
+
+
+class CommandRow(NamedTuple):
+    position: int
+    event_count: int
+    fingerprint: bytes
+
+
+class Slot(NamedTuple):
+    """An account and the end of its event chain."""
+
+    account: Account | None
+    version: int
+    head: str
+    position: int
+
+
+def _statements() -> dict[str, str]:
+    text = files("services.ledger").joinpath("append.sql").read_text()
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+SQL = _statements()
+
+
+def is_definite(error: Exception, connection: "asyncpg.Connection[Any]") -> bool:
+    """True when the database said no and still listens: then nothing was written.
+
+    Everything else (a lost connection above all) leaves the outcome unknown.
+    """
+    return (
+        isinstance(error, asyncpg.PostgresError)
+        and not connection.is_closed()
+        and error.sqlstate is not None
+        and error.sqlstate[:2] not in {"08", "57", "XX"}
+    )
+
+
+def is_fenced(error: asyncpg.PostgresError) -> bool:
+    """A position is taken: another writer leads. (The constraint is named after a partition.)"""
+    table = str(getattr(error, "table_name", "") or "")
+    return error.sqlstate == "23505" and table.startswith("events_")
+
+
+def is_full(error: asyncpg.PostgresError) -> bool:
+    """Disk full, out of memory, too many connections, or read-only: nobody can write now."""
+    state = error.sqlstate or ""
+    return state.startswith("53") or state == "25006"
+
+
+class Store:
+    def __init__(self, connection: "asyncpg.Connection[Any]", partition: int) -> None:
+        self.connection = connection
+        self.partition = partition
+        self._append: Any = None
+        self._append_with_keys: Any = None
+        self._commands: Any = None
+        self._accounts: Any = None
+
+    async def try_lock(self) -> bool:
+        """Take the partition's lock for as long as this connection lives; never waits."""
+        return bool(
+            await self.connection.fetchval(
+                "select pg_try_advisory_lock($1, $2)", LOCK_SPACE, self.partition
+            )
+        )
+
+    async def prepare(self) -> None:
+        """Prepare the statements. All reads are point look-ups, whatever the statistics say."""
+        await self.connection.execute(
+            "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off"
+        )
+        prepare = self.connection.prepare
+        self._append = await prepare(SQL["log"] + SQL["accounts"])
+        self._append_with_keys = await prepare(SQL["log"] + SQL["keys"] + SQL["accounts"])
+        self._commands = await prepare(SQL["commands_by_key"])
+        self._accounts = await prepare(SQL["accounts_by_id"])
+
+    async def last_event(self) -> tuple[int, str | None]:
+        """The end of the log: (position, occurred_at), (0, None) when it is empty."""
+        row = await self.connection.fetchrow(SQL["last_event"], self.partition)
+        if row is None:
+            return 0, None
+        return row["position"], orjson.loads(row["body"])["occurred_at"]
+
+    async def commands(self, keys: Sequence[CommandKey]) -> dict[CommandKey, CommandRow]:
+        """Which of these commands the log already holds."""
+        rows = await self._commands.fetch(
+            [UUID(bytes=key.caller) for key in keys],
+            [key.kind for key in keys],
+            [bare(key.account_id) for key in keys],
+        )
+        return {
+            CommandKey(row[0].bytes, row[1], f"acct_{row[2].hex}"): CommandRow(*row[3:6])
+            for row in rows
+        }
+
+    async def accounts(self, account_ids: Iterable[str]) -> dict[str, Slot]:
+        ids = [bare(account_id) for account_id in account_ids]
+        rows = await self._accounts.fetch(ids, self.partition)
+        if not rows:
+            return {}
+        keys: dict[UUID, list[Any]] = defaultdict(list)
+        for key in await self.connection.fetch(SQL["keys_by_account"], ids):
+            keys[key["account_id"]].append(key)
+        slots = {}
+        for row in rows:
+            account_id = f"acct_{row['account_id'].hex}"
+            account = account_of(row, account_id, keys[row["account_id"]])
+            slots[account_id] = Slot(account, row["version"], row["head"].hex(), row["position"])
+        return slots
+
+    async def open_reservations(self) -> dict[str, Reservation]:
+        rows = await self.connection.fetch(SQL["open_reservations"], self.partition)
+        reservations = (reservation_of(row["state"]) for row in rows)
+        return {reservation.res: reservation for reservation in reservations}
+
+    async def events(self, positions: Sequence[int]) -> dict[int, Recorded]:
+        rows = await self.connection.fetch(SQL["events_by_position"], self.partition, positions)
+        events = {}
+        for row in rows:
+            body = orjson.loads(row["body"])
+            events[row["position"]] = Recorded(row["position"], body["type"], body["data"])
+        return events
+
+    async def append(self, columns: Columns) -> None:
+        """One statement, one fsync: all of the batch or nothing of it."""
+        statement = self._append_with_keys if columns.touches_keys else self._append
+        await statement.fetch(self.partition, *columns.arguments())
+
+    async def still_leads(self) -> None:
+        """Succeeds only while this connection, and so the lock, lives."""
+        await self.connection.fetchval("select 1")
+
+    async def make_room(self, up_to: int) -> None:
+        """Create the event partitions (of the table) up to a position, ahead of need."""
+        await self.connection.execute("select ledger.make_event_partitions($1)", up_to)

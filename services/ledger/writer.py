@@ -1,0 +1,159 @@
+"""The single writer of a partition: drain, decide in memory, one statement, then reply.
+
+It runs at its own pace: what arrives while a statement runs is the next batch, so one fsync
+serves them all and a hot account is as fast as many.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import asyncpg
+import orjson
+
+from libs.events.times import from_text, to_text
+from libs.runtime.clock import Clock
+from libs.runtime.faults import fault
+from libs.runtime.metrics import counter
+from services.ledger.answers import unwritten
+from services.ledger.batch import Batch, Log, Pending, Published
+from services.ledger.command_queue import CommandQueue
+from services.ledger.domain.state import Moment, Reservation
+from services.ledger.load import load
+from services.ledger.store import Store, is_definite, is_fenced, is_full
+from services.ledger.working_set import WorkingSet
+
+log = logging.getLogger(__name__)
+
+ROOM_AHEAD = 1_000_000
+"""Positions for which table partitions exist ahead of need."""
+
+committed_events = counter("ledger_events_total", "Events appended to the log")
+batches = counter("ledger_batches_total", "Append statements that committed")
+rejected = counter("ledger_rejected_total", "Commands the database refused alone")
+
+Reply = Callable[[str, bytes, str], Awaitable[None]]
+"""(subject, reply, ledger time) → sends it; never fails, a lost reply is asked for again."""
+Committed = Callable[[list[Published], list[Reservation]], None]
+
+
+class NotLeading(Exception):
+    """This process must not write this partition any more: it ends and starts anew."""
+
+
+class Writer:
+    """Owns the end of one partition's log.
+
+    Raises NotLeading when another writer took a position, when nothing can be written, and when
+    the outcome of an append is unknown: only a fresh start, which reads the log, is safe then.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        working: WorkingSet,
+        queue: CommandQueue,
+        clock: Clock,
+        *,
+        incarnation: int,
+        reply: Reply,
+        committed: Committed,
+    ) -> None:
+        self.store = store
+        self.working = working
+        self.queue = queue
+        self.clock = clock
+        self.incarnation = incarnation
+        self.position = 0
+        self.last_at = datetime.fromtimestamp(0, UTC)
+        self._reply = reply
+        self._committed = committed
+        self._room = 0
+
+    async def take_over(self) -> None:
+        """Read where the log ends and what is open. Only after the lock is held."""
+        self.working.forget()
+        self.position, occurred_at = await self.store.last_event()
+        if occurred_at is not None:
+            self.last_at = max(self.last_at, from_text(occurred_at))
+        self.working.reservations.update(await self.store.open_reservations())
+        await self._ensure_room()
+
+    async def run(self, drained: asyncio.Event) -> None:
+        """Work until the intake is closed (then wake the queue) and the queue is empty."""
+        while not (drained.is_set() and self.queue.empty):
+            if self.queue.empty:
+                await self.queue.wait()
+                continue
+            await self.step(self.queue.take())
+
+    async def step(self, pendings: Sequence[Pending]) -> None:
+        """One batch: all of it committed and answered, or each command found its own answer."""
+        try:
+            await self._process(pendings)
+        except asyncpg.PostgresError as error:
+            if not is_definite(error, self.store.connection):
+                raise NotLeading(f"the outcome of an append is unknown: {error!r}") from error
+            if is_fenced(error):
+                raise NotLeading("another writer took this position") from error
+            if is_full(error):
+                await self._answer_all(pendings, "Busy", {"retry_after_ms": 1000})
+                raise NotLeading(f"the database cannot write: {error}") from error
+            await self._one_by_one(pendings, error)
+
+    def now(self) -> Moment:
+        """max(clock, last occurred_at): the log's time never runs backwards."""
+        at = max(self.clock.now(), self.last_at)
+        return Moment(at, to_text(at))
+
+    async def _process(self, pendings: Sequence[Pending]) -> None:
+        loaded = await load(self.store, self.working, pendings)
+        moment = self.now()
+        end = Log(self.store.partition, self.incarnation, self.position)
+        batch = Batch(self.working, loaded, end, moment)
+        for pending in pendings:
+            batch.run(pending)
+        if batch.published:
+            batch.finish()
+            await self.store.append(batch.columns)
+            fault("after_append")
+            self.position = batch.position
+            self.last_at = moment.at
+            batches.inc()
+            committed_events.inc(len(batch.published))
+        else:
+            # A zombie's decisions must not leave either: prove that the lock still lives.
+            await self.store.still_leads()
+        self.working.merge(batch.overlay)
+        for subject, raw in batch.replies:
+            await self._reply(subject, raw, moment.text)
+        fault("before_reply")
+        if batch.published:
+            self._committed(batch.published, list(batch.overlay.opened.values()))
+            await self._ensure_room()
+
+    async def _one_by_one(self, pendings: Sequence[Pending], error: asyncpg.PostgresError) -> None:
+        """A definite failure: forget the cache, then each alone, so that only the culprit fails."""
+        log.error("append of %d commands refused: %s %s", len(pendings), error.sqlstate, error)
+        await self.take_over()
+        if len(pendings) == 1:
+            rejected.inc()
+            await self._answer_all(pendings, "RejectedByStore", {"sqlstate": error.sqlstate or ""})
+            return
+        for pending in pendings:
+            await self.step([pending])
+
+    async def _answer_all(
+        self, pendings: Sequence[Pending], reply: str, data: dict[str, object]
+    ) -> None:
+        now = self.now().text
+        for pending in pendings:
+            if pending.reply_to is not None:
+                answer = unwritten(reply, pending.command.account_id, self.incarnation, data)
+                await self._reply(pending.reply_to, orjson.dumps(answer), now)
+
+    async def _ensure_room(self) -> None:
+        if self.position + ROOM_AHEAD // 2 > self._room:
+            self._room = self.position + ROOM_AHEAD
+            await self.store.make_room(self._room)
