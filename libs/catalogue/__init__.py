@@ -1,0 +1,48 @@
+"""farebox.toml: what is sold, at which price, through which upstream. Pure: only `load` reads."""
+
+from libs.catalogue.book import (
+    Catalogue,
+    Fee,
+    GatewayConfig,
+    LedgerConfig,
+    Limits,
+    Model,
+    Operation,
+    Pack,
+    PaymentsConfig,
+    Plan,
+    RechargeConfig,
+    Route,
+    Timeouts,
+    Upstream,
+    UpstreamPrice,
+)
+from libs.catalogue.errors import CatalogueError
+from libs.catalogue.load import load, parse
+from libs.catalogue.pricing import Usage, charge_nanos, cost_pico, margin_nanos, price_lines
+
+__all__ = [
+    "Catalogue",
+    "CatalogueError",
+    "Fee",
+    "GatewayConfig",
+    "LedgerConfig",
+    "Limits",
+    "Model",
+    "Operation",
+    "Pack",
+    "PaymentsConfig",
+    "Plan",
+    "RechargeConfig",
+    "Route",
+    "Timeouts",
+    "Upstream",
+    "UpstreamPrice",
+    "Usage",
+    "charge_nanos",
+    "cost_pico",
+    "load",
+    "margin_nanos",
+    "parse",
+    "price_lines",
+]

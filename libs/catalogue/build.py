@@ -1,0 +1,135 @@
+"""From the values of a file without faults to the Catalogue, and its hash."""
+
+import hashlib
+import json
+from typing import Any
+
+from libs.catalogue.book import (
+    Catalogue,
+    GatewayConfig,
+    LedgerConfig,
+    Model,
+    Operation,
+    Pack,
+    PaymentsConfig,
+    Plan,
+    RechargeConfig,
+    Route,
+    Timeouts,
+    Upstream,
+    UpstreamPrice,
+)
+from libs.catalogue.tables import Values
+from libs.events.money import minor_to_nanos, parse_decimal
+
+_HASHED = ("catalogue", "models", "operations", "plans", "packs")
+
+
+def catalogue_hash(values: Values) -> str:
+    """Hex SHA-256 of what is sold and at which price, defaults filled in.
+
+    Where Farebox listens, and how it reaches an upstream, are outside it: they can change without
+    a new version of the catalogue.
+    """
+    covered: dict[str, Any] = {section: values[section] for section in _HASHED}
+    covered["upstreams"] = {
+        name: {"prices": upstream["prices"]} for name, upstream in values["upstreams"].items()
+    }
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def build(values: Values) -> Catalogue:
+    """The catalogue of values in which no fault was found."""
+    return Catalogue(
+        hash=catalogue_hash(values),
+        currency=values["catalogue"]["currency"],
+        conversion={},
+        upstreams={name: _upstream(name, v) for name, v in values["upstreams"].items()},
+        models={name: _model(name, v) for name, v in values["models"].items()},
+        operations={name: _operation(name, v) for name, v in values["operations"].items()},
+        plans={name: _plan(name, v) for name, v in values["plans"].items()},
+        packs={name: _pack(name, v) for name, v in values["packs"].items()},
+        ledger=LedgerConfig(**values["ledger"]),
+        gateway=GatewayConfig(**values["gateway"]),
+        payments=PaymentsConfig(**values["payments"]),
+        recharge=RechargeConfig(sweep_s=values["recharge"]["sweep"] // 1000),
+    )
+
+
+def _upstream(name: str, values: Values) -> Upstream:
+    wait = values["timeouts"]
+    return Upstream(
+        name=name,
+        shape=values["shape"],
+        base_url=values["base_url"],
+        key_env=values["key_env"],
+        timeouts=Timeouts(
+            connect_s=wait["connect"] / 1000,
+            first_byte_s=wait["first_byte"] / 1000,
+            idle_s=wait["idle"] / 1000,
+        ),
+        prices={model: _price(price) for model, price in values["prices"].items()},
+    )
+
+
+def _price(values: Values) -> UpstreamPrice:
+    cached = values["cached_input"]
+    return UpstreamPrice(
+        input_pico=values["input"],
+        cached_input_pico=values["input"] if cached is None else cached,
+        output_pico=values["output"],
+        max_input=values["max_input"],
+        max_output=values["max_output"],
+    )
+
+
+def _model(name: str, values: Values) -> Model:
+    routes = (route.partition("/") for route in values["routes"])
+    return Model(
+        name=name,
+        rule=values["rule"],
+        routes=tuple(Route(upstream, model) for upstream, _, model in routes),
+        default_max_output=values["default_max_output"],
+    )
+
+
+def _operation(name: str, values: Values) -> Operation:
+    return Operation(
+        name=name,
+        method=values["route"]["method"],
+        path=values["route"]["path"],
+        upstream=values["route"]["upstream"],
+        upstream_path=values["route"]["upstream_path"],
+        price={unit: parse_decimal(text, unit) for unit, text in values["price"].items()},
+        success=values["success"],
+        timeout_s=values["timeout"] / 1000,
+        unsettled=values["unsettled"],
+        fee=None,
+    )
+
+
+def _plan(name: str, values: Values) -> Plan:
+    return Plan(
+        name=name,
+        unit=values["unit"],
+        margin_bps=values["margin_bps"],
+        sells=frozenset(values["sells"]),
+        packs=values["packs"],
+        recharge_pack=values["recharge_pack"],
+        limits=None,
+        initial=None,
+    )
+
+
+def _pack(name: str, values: Values) -> Pack:
+    return Pack(
+        name=name,
+        unit=values["unit"],
+        gives=parse_decimal(values["gives"], values["unit"]),
+        price={
+            currency: parse_decimal(text, currency) // minor_to_nanos(1, currency)
+            for currency, text in values["price"].items()
+        },
+        shelf_months=values["shelf_months"],
+    )

@@ -1,0 +1,226 @@
+"""The whole grammar of farebox.toml, one table for each section.
+
+A key marked `later` belongs to the grammar, but what it asks for is not built in this version: it
+is refused by its name. docs/reference/settings.md is written from this module.
+"""
+
+from libs.catalogue.readers import (
+    Amount,
+    Choice,
+    Duration,
+    KeyEnv,
+    Listen,
+    PerMillion,
+    Size,
+    Text,
+    Url,
+    Whole,
+)
+from libs.catalogue.tables import Key, ListOf, MapOf, Table
+
+UNIT = Text(r"[A-Z]{3}|CREDIT", "a unit", "USD")
+CURRENCY = Text(r"[A-Z]{3}", "a currency", "USD")
+
+_NAME = r"[a-z0-9][a-z0-9-]{0,62}"
+_MODEL = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
+_NAME_SAY = "use lower-case letters, digits and -, at most 63"
+_MODEL_SAY = "use letters, digits and . _ : / @ -, at most 128"
+
+_name = Text(_NAME, "a name", "north")
+_item = Text(_MODEL, "the name of a model or operation", "swift-1")
+_route = Text(_NAME + "/" + _MODEL, "a route", "north/swift-1")
+_path = Text(r"(/[A-Za-z0-9._~-]+)+", "a path", "/v1/score-image")
+_success = Text(r"[2-5]xx|[2-5][0-9][0-9]", "an HTTP status or class", "2xx")
+_timeout = Duration(1, 3_600_000)
+_tokens = Whole(1, 100_000_000)
+
+
+def _later(means: str) -> Key:
+    return Key(None, means, default=None, later=True)
+
+
+CATALOGUE = Table(
+    {
+        "currency": Key(CURRENCY, "Currency of every upstream price.", example='"USD"'),
+        "conversion": _later("Integer ratios from the currency to other units."),
+    }
+)
+
+_PRICE = Table(
+    {
+        "input": Key(PerMillion(), "Per million input tokens.", example='"0.25"'),
+        "cached_input": Key(
+            PerMillion(), "Per million input tokens read from a cache; default: `input`.", None
+        ),
+        "output": Key(PerMillion(), "Per million output tokens.", example='"2.00"'),
+        "max_input": Key(_tokens, "Largest input the model takes, tokens.", example="400_000"),
+        "max_output": Key(_tokens, "Largest output the model gives, tokens.", example="32_000"),
+        "image": _later("Price lines for images."),
+        "second": _later("Price of a second of sound."),
+    }
+)
+
+_TIMEOUTS = Table(
+    {
+        "connect": Key(_timeout, "To connect.", "5s"),
+        "first_byte": Key(_timeout, "From the request to the first byte.", "120s"),
+        "idle": Key(_timeout, "Between two bytes.", "120s"),
+    }
+)
+
+UPSTREAM = Table(
+    {
+        "shape": Key(
+            Choice(("openai", "http"), later=("anthropic",)),
+            "What the upstream speaks.",
+            example='"openai"',
+        ),
+        "base_url": Key(
+            Url(), "Address in front of every path.", example='"https://host.example/v1"'
+        ),
+        "key_env": Key(
+            KeyEnv(),
+            "Environment variable with the upstream's key.",
+            example='"FAREBOX_UPSTREAM_NORTH_KEY"',
+        ),
+        "timeouts": Key(_TIMEOUTS, "How long to wait for the upstream.", {}),
+        "prices": Key(
+            MapOf(_MODEL, _PRICE, _MODEL_SAY), "What the upstream charges, for each model.", {}
+        ),
+    }
+)
+
+MODEL = Table(
+    {
+        "rule": Key(
+            Choice(("cost_plus",), later=("retail",)), "How the charge is found.", "cost_plus"
+        ),
+        "routes": Key(
+            ListOf(_route, least=1, most=1),
+            "Upstream and its model, `upstream/model`.",
+            example='["north/swift-1"]',
+        ),
+        "default_max_output": Key(
+            _tokens, "Output cap sent upstream when the client gives none, tokens.", 4096
+        ),
+        "retail": _later("Own prices of rule `retail`."),
+    }
+)
+
+_ROUTE = Table(
+    {
+        "method": Key(
+            Choice(("POST", "PUT", "PATCH", "GET", "DELETE")), "Method of both sides.", "POST"
+        ),
+        "path": Key(_path, "Path that customers call.", example='"/v1/score-image"'),
+        "upstream": Key(_name, "Name of the upstream.", example='"scorer"'),
+        "upstream_path": Key(_path, "Path below its base_url.", example='"/score"'),
+    }
+)
+
+OPERATION = Table(
+    {
+        "route": Key(
+            _ROUTE,
+            "Where calls come in and where they go.",
+            example='{ path = "/v1/score-image", upstream = "scorer", upstream_path = "/score" }',
+        ),
+        "price": Key(
+            MapOf(UNIT.pattern, Amount(), 'use a unit, like "USD" or "CREDIT"'),
+            "Price of one call, for each unit it is sold in.",
+            example='{ CREDIT = "1" }',
+        ),
+        "success": Key(
+            ListOf(_success, unordered=True, least=1),
+            "Answers that are charged; any other, or none in time, gives the price back.",
+            ["2xx"],
+        ),
+        "timeout": Key(_timeout, "How long one call may take.", "60s"),
+        "unsettled": Key(
+            Choice(("release", "charge")),
+            "What an unsettled reservation does at its deadline.",
+            "release",
+            later=True,
+        ),
+        "fee": _later("A fee for each call, kept in its own ledger."),
+        "attached_cost_ceiling": _later("Most that attached calls may cost."),
+    }
+)
+
+PLAN = Table(
+    {
+        "unit": Key(UNIT, "Unit of its accounts.", example='"USD"'),
+        "margin_bps": Key(
+            Whole(0, 100_000), "Added to upstream cost, hundredths of a percent.", 1000
+        ),
+        "sells": Key(
+            ListOf(_item, unordered=True),
+            "Models and operations it sells; all else is unknown to its accounts.",
+            example='["swift-1"]',
+        ),
+        "packs": Key(ListOf(_name), "Packs its accounts can buy.", []),
+        "recharge_pack": Key(_name, "Pack that auto-recharge buys; CREDIT plans only.", None),
+        "limits": _later("Rate and concurrency limits."),
+        "initial": _later("Granted once, when an account is opened."),
+        "included": _later("Granted on each paid invoice of a subscription."),
+    }
+)
+
+PACK = Table(
+    {
+        "unit": Key(UNIT, "Unit of what it gives.", example='"USD"'),
+        "gives": Key(Amount(), "What the account gets, in `unit`.", example='"10.00"'),
+        "price": Key(
+            MapOf(CURRENCY.pattern, Amount(), 'use a currency, like "USD"'),
+            "What is charged, for each currency offered.",
+            example='{ USD = "10.00" }',
+        ),
+        "shelf_months": Key(Whole(1, 120), "Months until it expires; none: never.", None),
+    }
+)
+
+LEDGER = Table({"partitions": Key(Whole(1, 1024), "Partitions; fixed at installation.", 4)})
+
+GATEWAY = Table(
+    {
+        "listen": Key(Listen(), "Public API.", "127.0.0.1:8402"),
+        "admin_listen": Key(Listen(), "Operator's API.", "127.0.0.1:8403"),
+        "workers": Key(Whole(1, 256), "Gateway processes.", 2),
+        "body_max": Key(Size(1024, 1024**3), "Largest request body.", "8MiB"),
+        "public_url": Key(Url(), "Public address, when a proxy stands before it.", None),
+    }
+)
+
+PAYMENTS = Table(
+    {
+        "listen": Key(Listen(), "Webhooks and return page.", "127.0.0.1:8404"),
+        "public_url": Key(Url(), "Public address, when a proxy stands before it.", None),
+    }
+)
+
+RECHARGE = Table(
+    {
+        "sweep": Key(
+            Duration(1_000, 86_400_000, 1_000), "Time between two looks at all accounts.", "60s"
+        )
+    }
+)
+
+FILE = Table(
+    {
+        "catalogue": Key(CATALOGUE, "Terms that hold for every price.", {}),
+        "upstreams": Key(MapOf(_NAME, UPSTREAM, _NAME_SAY), "Who does the work.", {}),
+        "models": Key(
+            MapOf(_MODEL, MODEL, _MODEL_SAY), "Models, by the name that customers send.", {}
+        ),
+        "operations": Key(
+            MapOf(_NAME, OPERATION, _NAME_SAY), "Endpoints sold at a fixed price a call.", {}
+        ),
+        "plans": Key(MapOf(_NAME, PLAN, _NAME_SAY), "What accounts may buy.", {}),
+        "packs": Key(MapOf(_NAME, PACK, _NAME_SAY), "What can be bought by card.", {}),
+        "ledger": Key(LEDGER, "The ledger.", {}),
+        "gateway": Key(GATEWAY, "The gateway.", {}),
+        "payments": Key(PAYMENTS, "Payments.", {}),
+        "recharge": Key(RECHARGE, "Auto-recharge.", {}),
+    }
+)
