@@ -1,0 +1,76 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.stack import LocalStack
+from tests.support.database import PARTITIONS, Database, make_database, make_template
+from tests.support.nats import connected, delete_streams
+from tests.support.requirements import TABLE, known_ids
+
+# Whatever the developer's shell holds, tests decide what a process reads.
+REQUIRE_ALL = bool(os.environ.get("FAREBOX_REQUIRE_ALL"))
+for _name in [name for name in os.environ if name.startswith("FAREBOX_")]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Real Postgres and NATS of this pytest worker, started once."""
+    folder = tmp_path_factory.mktemp("stack")
+    with LocalStack(folder, postgres_settings={"shared_buffers": "64MB"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def template(stack: LocalStack) -> str:
+    """Name of the migrated database that others are copied from."""
+    return make_template(stack)
+
+
+@pytest.fixture(scope="module")
+def database(stack: LocalStack, template: str) -> Iterator[Database]:
+    """A migrated database of the module's own, with 3 partitions."""
+    made = make_database(stack, template)
+    yield made
+    stack.drop_database(made.name)
+
+
+@pytest.fixture(scope="module")
+async def nats_clean(stack: LocalStack) -> LocalStack:
+    """The stack, with no stream left by an earlier module."""
+    await delete_streams(stack)
+    return stack
+
+
+@pytest.fixture(scope="module")
+async def streams(nats_clean: LocalStack) -> LocalStack:
+    """The stack, with the product's streams and durables freshly provisioned, 3 partitions."""
+    from libs.runtime.streams import provision
+
+    async with connected(nats_clean, "provision") as client:
+        await provision(client, PARTITIONS)
+    return nats_clean
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a requirement id that docs/requirements.md does not have; tell the others to junit."""
+    known = known_ids() if TABLE.exists() else None
+    for item in items:
+        for marker in item.iter_markers("requirement"):
+            for requirement in marker.args:
+                if known is not None and requirement not in known:
+                    raise pytest.UsageError(f"{item.nodeid}: no requirement {requirement!r}")
+                item.user_properties.append(("requirement", requirement))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if REQUIRE_ALL and terminalreporter.stats.get("skipped"):
+        terminalreporter.section("FAREBOX_REQUIRE_ALL is set, but tests were skipped")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if REQUIRE_ALL and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
