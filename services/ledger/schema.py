@@ -17,7 +17,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -215,12 +214,12 @@ requests = Table(
     _column("operation", Text),
     _column("surface", Text),
     _column("model", Text, null=True),
-    _column("status", Text, null=True),
+    _column("status", SmallInteger, null=True),
     _column("state", Text),
     _column("reserved", Big),
     _column("charge", Big),
     _column("margin", Big),
-    _column("cost_pico", Numeric(38, 0), null=True),
+    _column("cost_pico", Big, null=True),
     _column("released", Big),
     _column("refunded", Big),
     _column("loss", Big),
@@ -242,6 +241,7 @@ requests = Table(
     PrimaryKeyConstraint("reservation_id"),
     CheckConstraint("state in ('open', 'settled', 'released', 'expired')", name="state"),
     Index("requests_account_id_opened_position_idx", "account_id", text("opened_position desc")),
+    postgresql_with={"fillfactor": 80},
 )
 """The receipts: one row for every admitted request, whatever became of it."""
 

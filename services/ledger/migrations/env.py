@@ -7,20 +7,11 @@ The caller hands over a synchronous connection in `attributes["connection"]`, or
 import asyncio
 
 from alembic import context
-from alembic.runtime.environment import NameFilterParentNames, NameFilterType
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from services.ledger.migrations.filters import include_name
 from services.ledger.schema import SCHEMA, metadata
-
-
-def include_name(name: str | None, kind: NameFilterType, _parents: NameFilterParentNames) -> bool:
-    """Compare this schema only, without the partitions of events: a function makes those."""
-    if kind == "schema":
-        return name == SCHEMA
-    if kind == "table" and name is not None:
-        return not name.removeprefix("events_").isdecimal()
-    return True
 
 
 def migrate(connection: Connection) -> None:

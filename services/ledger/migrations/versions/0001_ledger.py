@@ -134,13 +134,13 @@ create table ledger.requests (
   operation text not null,
   surface text not null,
   model text,
-  status text,
+  status smallint,
   state text not null
     constraint requests_state_check check (state in ('open', 'settled', 'released', 'expired')),
   reserved bigint not null,
   charge bigint not null,
   margin bigint not null,
-  cost_pico numeric(38, 0),
+  cost_pico bigint,
   released bigint not null,
   refunded bigint not null,
   loss bigint not null,
@@ -160,7 +160,7 @@ create table ledger.requests (
   closed_position bigint,
   available_after bigint,
   primary key (reservation_id)
-);
+) with (fillfactor = 80);
 create index requests_account_id_opened_position_idx
   on ledger.requests (account_id, opened_position desc);
 """
