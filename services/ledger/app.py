@@ -54,7 +54,7 @@ async def read_installation(settings: LedgerSettings, configured: int) -> Instal
         raise WrongInstallation("ledger.installation is empty: run `farebox migrate` first")
     if row["partitions"] != configured:
         raise WrongInstallation(
-            f"this installation has {row['partitions']} partitions, farebox.toml says {configured}: "
-            "the number is fixed when Farebox is installed; put the old one back"
+            f"this installation has {row['partitions']} partitions, farebox.toml says "
+            f"{configured}: the number is fixed when Farebox is installed; put the old one back"
         )
     return Installation(row["partitions"], row["incarnation"])

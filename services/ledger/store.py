@@ -1,9 +1,7 @@
 """The writer's Postgres: one dedicated connection that holds the lock and runs every append."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,6 +12,7 @@ from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare
 from services.ledger.domain.state import Account, Reservation
 from services.ledger.snapshots import account_of, reservation_of
+from services.ledger.statements import load
 
 LOCK_SPACE = 1
 """First key of the advisory lock; the second is the partition."""
@@ -42,13 +41,7 @@ class Slot(NamedTuple):
     position: int
 
 
-def _statements() -> dict[str, str]:
-    text = files("services.ledger").joinpath("append.sql").read_text()
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-SQL = _statements()
+SQL = load("append.sql")
 
 
 def is_definite(error: Exception, connection: "asyncpg.Connection[Any]") -> bool:

@@ -8,7 +8,7 @@ from libs.events.commands import (
     ResumeRecharge,
     StartRecharge,
 )
-from libs.events.money import NANOS, is_integral
+from libs.events.money import NANOS, is_integral, minor_to_nanos
 from libs.events.times import to_text
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.state import Account, Attempt, Data, Declined, Moment, Recharge
@@ -91,13 +91,14 @@ def decide_start(draft: Draft, command: StartRecharge) -> Declined | None:
         return refused
     if not is_integral(data.credits, account.unit):
         return Declined("not_integral", parameter="credits")
+    price = minor_to_nanos(data.price.minor, data.price.currency)
     day, month = now.text[:10], now.text[:7]
     day_sum = policy.day_sum if policy.day == day else 0
     month_sum = policy.month_sum if policy.month == month else 0
     for code, cap, total in (
-        ("recharge_cap_charge", policy.cap_charge, data.credits),
-        ("recharge_cap_day", policy.cap_day, day_sum + data.credits),
-        ("recharge_cap_month", policy.cap_month, month_sum + data.credits),
+        ("recharge_cap_charge", policy.cap_charge, price),
+        ("recharge_cap_day", policy.cap_day, day_sum + price),
+        ("recharge_cap_month", policy.cap_month, month_sum + price),
     ):
         if cap is not None and total > cap:
             return Declined(code, required=total, total=cap)
@@ -194,11 +195,20 @@ def _policy(account: Account) -> Recharge:
 
 
 def evolve_started(account: Account, data: Data, occurred_at: str) -> Account:
-    policy, amount = _policy(account), int(data["credits"])
+    policy, price = _policy(account), data["price"]
+    amount = minor_to_nanos(price["minor"], price["currency"])
     day, month = data["windows"]["day"], data["windows"]["month"]
     return account._replace(
         recharge=policy._replace(
-            attempt=Attempt(data["attempt_id"], amount, occurred_at, day, month),
+            attempt=Attempt(
+                data["attempt_id"],
+                int(data["credits"]),
+                price["currency"],
+                price["minor"],
+                occurred_at,
+                day,
+                month,
+            ),  # fmt: skip
             day=day,
             day_sum=(policy.day_sum if policy.day == day else 0) + amount,
             month=month,
@@ -210,7 +220,7 @@ def evolve_started(account: Account, data: Data, occurred_at: str) -> Account:
 def evolve_failed(account: Account, data: Data) -> Account:
     policy = _policy(account)
     attempt = policy.attempt
-    back = attempt.credits if attempt else 0
+    back = minor_to_nanos(attempt.minor, attempt.currency) if attempt else 0
     return account._replace(
         recharge=policy._replace(
             attempt=None,

@@ -50,13 +50,19 @@ class Attempt(NamedTuple):
 
     attempt_id: str
     credits: int
+    currency: str
+    minor: int
     started_at: str
     day: str
     month: str
 
 
 class Recharge(NamedTuple):
-    """The recharge policy of an account and what happened under it. Amounts in nanos."""
+    """The recharge policy of an account and what happened under it.
+
+    Threshold and amount in nanos of the account's unit; caps and sums in nanos of the currency
+    that is charged.
+    """
 
     enabled: bool
     threshold: int

@@ -1,0 +1,126 @@
+"""A ledger in memory for tests of the rules: decide and evolve, no database, no bytes."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from libs.events import commands as c
+from libs.events.ids import new_id
+from libs.events.times import to_text
+from services.ledger.domain.decide import decide
+from services.ledger.domain.state import (
+    Accepted,
+    Account,
+    Decision,
+    Event,
+    Moment,
+    Past,
+    Reservation,
+    State,
+)
+
+CLOSING = {
+    "CreditsCharged": "settled",
+    "CreditsReleased": "released",
+    "ReservationExpired": "expired",
+}
+CATALOGUE = "c" * 64
+
+
+@dataclass
+class Rules:
+    """Commands run one after the other at a clock that moves only when told."""
+
+    at: datetime = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
+    pasts: dict[str, Past] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def after(self, **duration: float) -> "Rules":
+        self.at += timedelta(**duration)
+        return self
+
+    def run(self, command: c.Command) -> Decision:
+        res = getattr(command.data, "res", None)
+        reservation = self.reservations.get(res)
+        if reservation and reservation.account_id != command.account_id:
+            reservation = None
+        past = self.pasts.get(res, Past("unknown")) if res and not reservation else None
+        state = State(self.accounts.get(command.account_id), reservation, past)
+        decision = decide(state, command, Moment(self.at, to_text(self.at)))
+        if isinstance(decision, Accepted):
+            self._apply(decision)
+        return decision
+
+    def _apply(self, decision: Accepted) -> None:
+        account = decision.state.account
+        self.accounts[account.account_id] = account
+        for event in decision.events:
+            self.events.append(event)
+            if event.type == "CreditsReserved":
+                self.reservations[event.data["res"]] = decision.state.reservation
+            if event.type in CLOSING:
+                closed = self.reservations.pop(event.data["res"], None)
+                amount = closed.amount if closed else 0
+                self.pasts[event.data["res"]] = Past(CLOSING[event.type], len(self.events), amount)
+
+
+def command(
+    kind: type[c.Command], account_id: str, data: dict[str, Any], **envelope: Any
+) -> c.Command:
+    caller = envelope.pop("caller_id", new_id("req"))
+    return kind(
+        kind=kind.__name__, caller_id=caller, account_id=account_id, correlation_id="test",
+        data=data, **envelope,
+    )  # fmt: skip
+
+
+def open_account(account_id: str, unit: str = "USD", initial: int | None = None) -> c.Command:
+    data = {"unit": unit, "plan": "payg", "catalogue": CATALOGUE, "initial": initial}
+    return command(c.OpenAccount, account_id, data, caller_id=account_id)
+
+
+def issue_key(account_id: str, key_id: str, deadline: datetime, **data: Any) -> c.Command:
+    given = {
+        "key_id": key_id, "secret_hash": key_id[4:] * 2, "purpose": "inference", "prefix": "fb_0_ab",
+        **data,
+    }  # fmt: skip
+    return command(c.IssueKey, account_id, given, caller_id=key_id, deadline=deadline)
+
+
+def grant(account_id: str, amount: int, **data: Any) -> c.Command:
+    given = {"source": "admin", "amount": amount, "priority": 0, "reason_code": "test", **data}
+    return command(c.GrantCredits, account_id, given)
+
+
+def reserve(
+    account_id: str,
+    key_id: str,
+    amount: int,
+    deadline: datetime,
+    *,
+    res: str | None = None,
+    **data: Any,
+) -> c.Command:
+    given = {
+        "key_id": key_id, "operation": "swift-1", "surface": "openai.chat", "amount": amount,
+        "at_least": amount, "hold_ms": 60_000, "at_deadline": "release", "catalogue": CATALOGUE,
+        **data,
+    }  # fmt: skip
+    caller = res or new_id("req")
+    return command(c.Reserve, account_id, given, caller_id=caller, deadline=deadline)
+
+
+def settle(account_id: str, res: str, charge: int, **data: Any) -> c.Command:
+    given = {"res": res, "charge": charge, "margin": 0, "basis": "actual", **data}
+    return command(c.Settle, account_id, given, caller_id=res)
+
+
+def release(account_id: str, res: str, **data: Any) -> c.Command:
+    given = {"res": res, "reason_code": "provider_failed", **data}
+    return command(c.Release, account_id, given, caller_id=res)
+
+
+def expire(account_id: str, res: str) -> c.Command:
+    return command(c.ExpireReservation, account_id, {"res": res}, caller_id=f"expire:{res}")
