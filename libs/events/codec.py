@@ -1,0 +1,139 @@
+"""Messages to bytes and back. Decoding never raises: what is wrong comes back as Malformed."""
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Final, NamedTuple
+
+import orjson
+from pydantic import Field, TypeAdapter, ValidationError
+
+from libs.events.caller_ids import caller_id_problem
+from libs.events.command_rules import rule_problem
+from libs.events.commands import COMMANDS, Command
+from libs.events.event_base import UnknownEvent
+from libs.events.events import EVENTS, Event
+from libs.events.fields import MAX_MESSAGE
+from libs.events.replies import REPLIES, Reply
+
+_CANONICAL: Final = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+class Malformed(NamedTuple):
+    """Bytes that are not what they should be, and the first thing that is wrong with them."""
+
+    error: str
+
+
+def _one_of(models: Iterable[Any], tag: str) -> TypeAdapter[Any]:
+    """Any one of the models, told apart by their tag before anything else is looked at."""
+    return TypeAdapter(Annotated[reduce(or_, models), Field(discriminator=tag)])
+
+
+_commands: Final[TypeAdapter[Command]] = _one_of(COMMANDS.values(), "kind")
+_events: Final[TypeAdapter[Event]] = _one_of(EVENTS.values(), "type")
+_envelopes: Final = TypeAdapter(UnknownEvent)
+_replies: Final = TypeAdapter(Reply)
+
+
+def decode_command(raw: bytes) -> Command | Malformed:
+    """The command in these bytes. Every bound of its fields holds; every field was there."""
+    if len(raw) > MAX_MESSAGE:
+        return Malformed(f"message of {len(raw)} bytes, at most {MAX_MESSAGE}")
+    try:
+        command = _commands.validate_json(raw)
+    except ValidationError as error:
+        return Malformed(_first_problem(error))
+    problem = _absent(command) or caller_id_problem(command) or rule_problem(command)
+    return Malformed(problem) if problem else command
+
+
+def encode_command(command: Command) -> bytes:
+    """The bytes of a command; ValueError for one that no ledger would decode."""
+    problem = caller_id_problem(command) or rule_problem(command)
+    if problem:
+        raise ValueError(f"{command.kind}: {problem}")
+    raw = _commands.dump_json(command)
+    if len(raw) > MAX_MESSAGE:
+        raise ValueError(f"{command.kind}: {len(raw)} bytes, at most {MAX_MESSAGE}")
+    return raw
+
+
+def canonical(body: dict[str, Any]) -> bytes:
+    """The one form of a body that is stored, published and hashed: sorted keys, no blanks.
+
+    The subset of RFC 8785 that has no floats. Raises TypeError for a float, for an integer that
+    JSON readers would round, for keys or values that are not JSON.
+    """
+    _refuse_floats(body)
+    return orjson.dumps(body, option=_CANONICAL)
+
+
+def decode_event(raw: bytes) -> dict[str, Any] | Malformed:
+    """The body in these bytes.
+
+    Of a type and version we know, every field was checked; of others the envelope only, so that
+    a reader may skip a type that it does not know.
+    """
+    if len(raw) > MAX_MESSAGE:
+        return Malformed(f"body of {len(raw)} bytes, at most {MAX_MESSAGE}")
+    try:
+        body = orjson.loads(raw)
+        if not isinstance(body, dict):
+            return Malformed("not an object")
+        if body.get("type") in EVENTS and body.get("type_version") == 1:
+            _events.validate_json(raw)
+        else:
+            _envelopes.validate_json(raw)
+    except orjson.JSONDecodeError as error:
+        return Malformed(f"not JSON: {error}"[:300])
+    except ValidationError as error:
+        return Malformed(_first_problem(error))
+    return body
+
+
+def decode_reply(raw: bytes) -> Reply | Malformed:
+    """The reply in these bytes; its data is not looked into."""
+    try:
+        reply = _replies.validate_json(raw)
+    except ValidationError as error:
+        return Malformed(_first_problem(error))
+    return reply if reply.reply in REPLIES else Malformed(f"unknown reply {reply.reply[:40]!r}")
+
+
+def encode_reply(reply: dict[str, Any]) -> bytes:
+    """The bytes of a reply; TypeError for a float."""
+    return canonical(reply)
+
+
+def _first_problem(error: ValidationError) -> str:
+    """One line about the first thing that is wrong, without what was sent."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    text = f"{place}: {first['msg']}" if place else first["msg"]
+    return text.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")[:300]
+
+
+def _absent(command: Command) -> str | None:
+    """The first field that was not sent: senders write every field, null where empty."""
+    for message in (command, command.data):
+        fields = type(message).model_fields
+        if len(message.model_fields_set) != len(fields):
+            absent = next(name for name in fields if name not in message.model_fields_set)
+            return f"{fields[absent].alias or absent}: field is absent"
+    return None
+
+
+def _refuse_floats(value: dict[str, Any] | Iterable[Any]) -> None:
+    for part in value.values() if isinstance(value, dict) else value:
+        kind = type(part)
+        if kind is float:
+            raise TypeError("a float in a body")
+        if kind is dict or kind is list or kind is tuple:
+            _refuse_floats(part)
