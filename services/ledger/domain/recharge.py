@@ -208,7 +208,7 @@ def evolve_started(account: Account, data: Data, occurred_at: str) -> Account:
                 occurred_at,
                 day,
                 month,
-            ),  # fmt: skip
+            ),
             day=day,
             day_sum=(policy.day_sum if policy.day == day else 0) + amount,
             month=month,

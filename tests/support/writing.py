@@ -1,0 +1,73 @@
+"""A writer on real Postgres without NATS: commands go in, replies and rows come out."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from libs.events.commands import KIND_CODES, Command
+from libs.events.fingerprints import fingerprint
+from libs.events.ids import caller_bytes
+from libs.runtime.clock import ManualClock
+from services.ledger.batch import Pending, Published
+from services.ledger.command_queue import CommandQueue
+from services.ledger.store import CommandKey, Store
+from services.ledger.working_set import WorkingSet
+from services.ledger.writer import Writer
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Bench:
+    """One writer of partition 0 and everything it said."""
+
+    writer: Writer
+    clock: ManualClock
+    connection: "asyncpg.Connection[Any]"
+    replies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
+
+    @property
+    def at(self) -> datetime:
+        return self.writer.now().at
+
+    async def run(self, *commands: Command) -> list[dict[str, Any]]:
+        """Run commands as one batch and return their replies in order."""
+        pendings = [pending(command, f"inbox.{i}") for i, command in enumerate(commands)]
+        self.replies.clear()
+        await self.writer.step(pendings)
+        return [self.replies[f"inbox.{i}"] for i in range(len(commands))]
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+
+def pending(command: Command, reply_to: str | None) -> Pending:
+    key = CommandKey(caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id)
+    return Pending(command, key, fingerprint(command), reply_to)
+
+
+async def open_bench(dsn: str, *, behind: bool = False, **limits: int) -> Bench:
+    """Take over partition 0, with a clock at the log's end (or, `behind`, at START)."""
+    connection = await asyncpg.connect(dsn)
+    store = Store(connection, 0)
+    await store.prepare()
+    clock = ManualClock(START)
+    working = WorkingSet(limits.get("accounts", 1000), limits.get("commands", 1000))
+    bench: Bench
+
+    async def reply(subject: str, raw: bytes, _now: str) -> None:
+        bench.replies[subject] = orjson.loads(raw)
+
+    writer = Writer(
+        store, working, CommandQueue(256, clock.monotonic), clock, incarnation=1, reply=reply,
+        committed=lambda events, _opened: bench.published.extend(events),
+    )  # fmt: skip
+    bench = Bench(writer, clock, connection)
+    await writer.take_over()
+    if not behind:
+        clock.advance(max(0.0, (writer.last_at - START).total_seconds()))
+    return bench
