@@ -33,7 +33,8 @@ class Malformed(NamedTuple):
 
 def _one_of(models: Iterable[Any], tag: str) -> TypeAdapter[Any]:
     """Any one of the models, told apart by their tag before anything else is looked at."""
-    return TypeAdapter(Annotated[reduce(or_, models), Field(discriminator=tag)])
+    union: Any = Annotated[reduce(or_, models), Field(discriminator=tag)]
+    return TypeAdapter(union)
 
 
 _commands: Final[TypeAdapter[Command]] = _one_of(COMMANDS.values(), "kind")

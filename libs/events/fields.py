@@ -101,6 +101,7 @@ NanosOrZero = Annotated[int, Digits(UNSIGNED, 0, MAX_AMOUNT)]
 SignedNanos = Annotated[int, Digits(SIGNED, -MAX_AMOUNT, MAX_AMOUNT)]
 Balance = Annotated[int, Digits(UNSIGNED, 0, MAX_TOTAL)]
 """Nanos of a balance or a sum, up to what a bigint holds."""
+SignedBalance = Annotated[int, Digits(SIGNED, -MAX_TOTAL, MAX_TOTAL)]
 Pico = Annotated[int, Digits(UNSIGNED, 0, MAX_TOTAL)]
 """10^-12 of the price book's currency: what an upstream costs us."""
 Instant = Annotated[datetime, _Moment()]

@@ -26,10 +26,16 @@ def postings(type_name: str, data: Data, unit: str) -> list[Posting]:
     `data` is the event's data as it stands in the body. The lines sum to zero for every event
     that is consistent in itself.
     """
-    lines = _LINES.get(type_name)
-    if lines is None:
+    rule = _RULES.get(type_name)
+    if rule is None:
         return []
-    return [Posting(account, amount, unit) for account, amount in lines(data) if amount]
+    return [Posting(account, amount, unit) for account, amount in rule.lines(data) if amount]
+
+
+def postings_rule(type_name: str) -> str | None:
+    """The lines of a type in words, for the reference; None for a type without postings."""
+    rule = _RULES.get(type_name)
+    return rule.words if rule else None
 
 
 def _sum(allocation: list[list[Any]]) -> int:
@@ -104,15 +110,37 @@ def _back(amount: int, shortfall: int) -> list[Line]:
     ]
 
 
-_LINES: Final[dict[str, Callable[[Data], list[Line]]]] = {
-    "CreditsGranted": _granted,
-    "CreditsReserved": _reserved,
-    "ReservationExtended": _extended,
-    "CreditsCharged": _charged,
-    "CreditsReleased": _released,
-    "ReservationExpired": _reservation_expired,
-    "CreditsRefunded": _refunded,
-    "CreditsExpired": _expired,
-    "CreditsClawedBack": _clawed_back,
-    "ClawbackReversed": _clawback_reversed,
+class _Rule(NamedTuple):
+    lines: Callable[[Data], list[Line]]
+    words: str
+
+
+_RULES: Final[dict[str, _Rule]] = {
+    "CreditsGranted": _Rule(_granted, "issued:source -amount, available +amount"),
+    "CreditsReserved": _Rule(_reserved, "available -amount, reserved +amount"),
+    "ReservationExtended": _Rule(_extended, "available -added, reserved +added"),
+    "CreditsCharged": _Rule(
+        _charged,
+        "reserved -reserved_was, available +(returned - extra), consumed +(charge + loss - margin),"
+        " margin +margin, operator_loss:loss_kind -loss",
+    ),
+    "CreditsReleased": _Rule(_released, "reserved -amount, available +amount"),
+    "ReservationExpired": _Rule(
+        _reservation_expired,
+        "reserved -amount, available +returned, consumed +(charge + loss - margin),"
+        " margin +margin, operator_loss:unsettled -loss",
+    ),
+    "CreditsRefunded": _Rule(
+        _refunded, "consumed -(amount - margin), margin -margin, available +amount"
+    ),
+    "CreditsExpired": _Rule(_expired, "available -amount, expired +amount"),
+    "CreditsClawedBack": _Rule(
+        _clawed_back,
+        "available -amount, operator_loss:clawback -shortfall, clawed_back +(amount + shortfall)",
+    ),
+    "ClawbackReversed": _Rule(
+        _clawback_reversed,
+        "available +amount, operator_loss:clawback +shortfall_cancelled,"
+        " clawed_back -(amount + shortfall_cancelled)",
+    ),
 }

@@ -1,0 +1,303 @@
+"""Questions to the ledger and its answers, on `ledger.queries.<p>.<name>`.
+
+An answer is `{"ok": true, "position", "as_of_position", "data"}`: `position` is the last in the
+log of the partition when the answer was made, `as_of_position` how far the projection had come
+(null when the answer was read from the writer's own tables). A refusal is
+`{"ok": false, "code", "message"}`.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from libs.events.fields import (
+    AccountId,
+    AttemptId,
+    Balance,
+    Basis,
+    Caps,
+    Count,
+    Flag,
+    FreezeReason,
+    GrantNo,
+    Instant,
+    KeyId,
+    Message,
+    Name,
+    Nanos,
+    NanosOrZero,
+    Ordinal,
+    Paid,
+    Pico,
+    Purpose,
+    ReasonCode,
+    ReservationId,
+    Sha256,
+    SignedBalance,
+    SignedNanos,
+    Unit,
+)
+
+MAX_PAGE: Final = 500
+Limit = Annotated[int, Field(strict=True, ge=1, le=MAX_PAGE)]
+Cursor = Annotated[str, Field(strict=True, pattern="^[0-9]{1,16}:[0-9]{1,5}$")]
+"""`position:line` of the last entry of the page before."""
+
+
+class Question(Message):
+    """What is asked; fields with a default may be left out."""
+
+
+class Facts(Message):
+    """What is answered."""
+
+
+class InstallationQuestion(Question):
+    """What the clients must know before they are ready."""
+
+
+class InstallationFacts(Facts):
+    partitions: Ordinal
+    incarnation: Ordinal
+    last_position: Count
+    ledger_now: Instant
+
+
+class KeyByHashQuestion(Question):
+    hash: Sha256
+
+
+class KeyByHashFacts(Facts):
+    key_id: KeyId
+    account_id: AccountId
+    purpose: Purpose
+    allowed: tuple[Name, ...] | None
+    unit: Unit
+    plan: Name
+    key_status: Literal["active", "revoked"]
+    account_status: Literal["open", "frozen", "closed"]
+    expires_at: Instant | None
+
+
+class BalanceQuestion(Question):
+    """`min_position`: wait a moment until the log has come so far."""
+
+    account_id: AccountId
+    min_position: Count | None = None
+
+
+class BalanceFacts(Facts):
+    unit: Unit
+    plan: Name
+    available: Balance
+    reserved: Balance
+    total: Balance
+    status: Literal["open", "frozen", "closed"]
+    armed: Flag | None
+    freezes: tuple[FreezeReason, ...]
+
+
+class EntriesQuestion(Question):
+    account_id: AccountId
+    after: Cursor | None = None
+    limit: Limit = MAX_PAGE
+
+
+EntryType = Literal[
+    "top_up",
+    "reservation",
+    "charge",
+    "release",
+    "refund",
+    "expiry",
+    "clawback",
+    "adjustment",
+]
+
+
+class Entry(Facts):
+    """One line of the statement; the amount is signed, the balances are those after it."""
+
+    position: Ordinal
+    line: Count
+    occurred_at: Instant
+    type: EntryType
+    amount: SignedBalance
+    available: Balance
+    reserved: Balance
+    unit: Unit
+    res: ReservationId | None
+    grant_no: GrantNo | None
+    key_id: KeyId | None
+    operation: Name | None
+    source: Name | None
+    reason_code: ReasonCode | None
+
+
+class EntriesFacts(Facts):
+    entries: tuple[Entry, ...]
+    next: Cursor | None
+
+
+class RequestQuestion(Question):
+    account_id: AccountId
+    res: ReservationId
+
+
+class RequestFacts(Facts):
+    """The receipt of one request, every column of its projection."""
+
+    reservation_id: ReservationId
+    account_id: AccountId
+    key_id: KeyId | None
+    operation: Name | None
+    surface: Name | None
+    model: Name | None
+    status: Count | None
+    state: Literal["open", "settled", "released", "expired"]
+    reserved: NanosOrZero | None
+    charge: NanosOrZero | None
+    margin: SignedNanos | None
+    cost_pico: Pico | None
+    released: NanosOrZero | None
+    loss: NanosOrZero | None
+    loss_kind: Name | None
+    basis: Name | None
+    usage: dict[str, Any] | None
+    route: Name | None
+    route_reason: Name | None
+    attempts: tuple[dict[str, Any], ...] | None
+    finish: Name | None
+    fee: dict[str, Any] | None
+    tags: dict[str, Any] | None
+    catalogue: Sha256 | None
+    opened_at: Instant | None
+    closed_at: Instant | None
+    opened_position: Count | None
+    closed_position: Count | None
+    available_after: Balance | None
+
+
+class EventsQuestion(Question):
+    """Events of the partition from a position on, that position included."""
+
+    from_: Annotated[Ordinal, Field(alias="from")]
+    limit: Limit = MAX_PAGE
+
+
+class EventRow(Facts):
+    """`body`: the canonical JSON as text, the very bytes that were hashed."""
+
+    position: Ordinal
+    type: Name
+    body: str
+
+
+class EventsFacts(Facts):
+    events: tuple[EventRow, ...]
+
+
+class RechargeQuestion(Question):
+    account_id: AccountId
+
+
+class RechargePolicy(Facts):
+    enabled: Flag
+    threshold: NanosOrZero
+    basis: Basis
+    amount: NanosOrZero
+    pack: Name | None
+    caps: Caps
+
+
+class OpenAttempt(Facts):
+    attempt_id: AttemptId
+    credits: Nanos
+    price: Paid
+    started_at: Instant
+
+
+class RechargeFacts(Facts):
+    policy: RechargePolicy | None
+    open_attempt: OpenAttempt | None
+    failures_in_row: Count
+    next_at: Instant | None
+    suspended: Flag
+    armed: Flag | None
+
+
+class ReservationsQuestion(Question):
+    """Open reservations of a partition, in the order of their ids."""
+
+    state: Literal["open"] = "open"
+    after: ReservationId | None = None
+    limit: Limit = MAX_PAGE
+
+
+class ReservationRow(Facts):
+    reservation_id: ReservationId
+    account_id: AccountId
+    amount: NanosOrZero
+    expires_at: Instant
+    position: Ordinal
+
+
+class ReservationsFacts(Facts):
+    reservations: tuple[ReservationRow, ...]
+    next: ReservationId | None
+
+
+class KeysQuestion(Question):
+    account_id: AccountId
+
+
+class KeyRow(Facts):
+    """A key without its hash."""
+
+    key_id: KeyId
+    purpose: Purpose
+    prefix: Name
+    allowed: tuple[Name, ...] | None
+    cap_total: Nanos | None
+    cap_day: Nanos | None
+    cap_month: Nanos | None
+    expires_at: Instant | None
+    lineage: KeyId
+    rotates: KeyId | None
+    status: Literal["active", "revoked"]
+    position: Ordinal
+
+
+class KeysFacts(Facts):
+    keys: tuple[KeyRow, ...]
+
+
+QUERIES: Final[dict[str, tuple[type[Question], type[Facts]]]] = {
+    "installation": (InstallationQuestion, InstallationFacts),
+    "key_by_hash": (KeyByHashQuestion, KeyByHashFacts),
+    "balance": (BalanceQuestion, BalanceFacts),
+    "entries": (EntriesQuestion, EntriesFacts),
+    "request": (RequestQuestion, RequestFacts),
+    "events": (EventsQuestion, EventsFacts),
+    "recharge": (RechargeQuestion, RechargeFacts),
+    "reservations": (ReservationsQuestion, ReservationsFacts),
+    "keys": (KeysQuestion, KeysFacts),
+}
+"""The queries that are answered, with what is asked and what is told."""
+
+
+class Answer(Message):
+    """A question that could be answered."""
+
+    ok: Literal[True]
+    position: Count
+    as_of_position: Count | None
+    data: dict[str, Any]
+
+
+class Refusal(Message):
+    """A question that could not: a code to act on and words to read."""
+
+    ok: Literal[False]
+    code: ReasonCode
+    message: str
