@@ -27,6 +27,7 @@ MAX_COUNT: Final = 2**53 - 1
 """The largest JSON number: every reader of JSON has it exactly."""
 MAX_ALLOCATIONS: Final = 200
 
+POSITIVE: Final = "^[1-9][0-9]{0,18}$"
 UNSIGNED: Final = "^(?:0|[1-9][0-9]{0,18})$"
 SIGNED: Final = "^(?:0|-?[1-9][0-9]{0,18})$"
 
@@ -96,7 +97,7 @@ class _Moment:
         return {"type": "string", "format": "date-time", "pattern": times.PATTERN}
 
 
-Nanos = Annotated[int, Digits(UNSIGNED, 1, MAX_AMOUNT)]
+Nanos = Annotated[int, Digits(POSITIVE, 1, MAX_AMOUNT)]
 NanosOrZero = Annotated[int, Digits(UNSIGNED, 0, MAX_AMOUNT)]
 SignedNanos = Annotated[int, Digits(SIGNED, -MAX_AMOUNT, MAX_AMOUNT)]
 Balance = Annotated[int, Digits(UNSIGNED, 0, MAX_TOTAL)]
@@ -189,7 +190,11 @@ class Message(BaseModel):
     """Anything that travels: immutable, and nothing in it that the contract does not name."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        serialize_by_alias=True,
+        json_schema_serialization_defaults_required=True,
     )
 
 

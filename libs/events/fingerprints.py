@@ -27,6 +27,11 @@ def fingerprint(command: Command) -> bytes:
     return hashlib.sha256(canonical(body)).digest()
 
 
+def fact_names(kind: str) -> tuple[str, ...]:
+    """The names, as they travel, of the fields that count for a kind."""
+    return tuple(name for _, name, _ in _FACTS[kind])
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return to_text(value)
