@@ -1,0 +1,84 @@
+"""All messages of a batch into a JetStream stream, or none (NATS ADR-50).
+
+nats-py knows the headers but has no publisher for it. The stream must have `allow_atomic`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import uuid4
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+
+MAX_BATCH: Final = 1000
+"""Messages the server takes in one batch."""
+WAIT_S: Final = 5.0
+WRONG_LAST_SEQUENCE: Final = 10071
+
+
+class WrongLastSequence(Exception):
+    """The stream does not end where the caller thought: nothing was published."""
+
+
+class PublishUnknown(Exception):
+    """No answer, or one that says neither yes nor no: look at the stream before going on."""
+
+
+async def publish_atomic(
+    nc: Client, messages: Sequence[tuple[str, bytes]], expected_last: int
+) -> int:
+    """Publish (subject, body) pairs as one batch after sequence `expected_last`.
+
+    Returns the sequence of the last message.
+
+    Raises:
+        ValueError: no message, or more than MAX_BATCH.
+        WrongLastSequence: the stream's last sequence is another one.
+        PublishUnknown: the outcome is not known.
+    """
+    if not 1 <= len(messages) <= MAX_BATCH:
+        raise ValueError(f"a batch has 1 to {MAX_BATCH} messages, not {len(messages)}")
+    batch = uuid4().hex
+    first = {"Nats-Expected-Last-Sequence": str(expected_last)}
+    last = len(messages)
+    try:
+        for number, (subject, body) in enumerate(messages, start=1):
+            headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+            if number == 1:
+                headers |= first
+            if number == last:
+                headers["Nats-Batch-Commit"] = "1"
+                return _committed(await _ask(nc, subject, body, headers))
+            if number == 1:
+                _opened(await _ask(nc, subject, body, headers))
+            else:
+                await nc.publish(subject, body, headers=headers)
+    except nats.errors.Error as error:
+        raise PublishUnknown(repr(error)) from error
+    raise AssertionError("the last message commits")
+
+
+async def _ask(nc: Client, subject: str, body: bytes, headers: dict[str, str]) -> bytes:
+    reply = await nc.request(subject, body, timeout=WAIT_S, headers=headers)
+    return bytes(reply.data)
+
+
+def _opened(raw: bytes) -> None:
+    """The first message of several is answered by nothing, or by an error."""
+    if raw:
+        _raise(orjson.loads(raw))
+
+
+def _committed(raw: bytes) -> int:
+    answer = orjson.loads(raw)
+    if "error" in answer or "seq" not in answer:
+        _raise(answer)
+    return int(answer["seq"])
+
+
+def _raise(answer: dict[str, object]) -> None:
+    error = answer.get("error")
+    if isinstance(error, dict) and error.get("err_code") == WRONG_LAST_SEQUENCE:
+        raise WrongLastSequence(str(error.get("description")))
+    raise PublishUnknown(repr(answer))
