@@ -3,26 +3,23 @@
 nats-py knows the headers but has no publisher for it. The stream must have `allow_atomic`.
 """
 
+import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import nats.errors
 import orjson
 from nats.aio.client import Client
 
+from libs.runtime.errors import PublishUnknown, WrongLastSequence
+
+__all__ = ["MAX_BATCH", "PublishUnknown", "WrongLastSequence", "publish_atomic"]
+
 MAX_BATCH: Final = 1000
 """Messages the server takes in one batch."""
 WAIT_S: Final = 5.0
 WRONG_LAST_SEQUENCE: Final = 10071
-
-
-class WrongLastSequence(Exception):
-    """The stream does not end where the caller thought: nothing was published."""
-
-
-class PublishUnknown(Exception):
-    """No answer, or one that says neither yes nor no: look at the stream before going on."""
 
 
 async def publish_atomic(
@@ -49,9 +46,9 @@ async def publish_atomic(
                 headers |= first
             if number == last:
                 headers["Nats-Batch-Commit"] = "1"
-                return _committed(await _ask(nc, subject, body, headers))
+                return _committed(await _ask(nc, subject, body, headers), expected_last)
             if number == 1:
-                _opened(await _ask(nc, subject, body, headers))
+                _opened(await _ask(nc, subject, body, headers), expected_last)
             else:
                 await nc.publish(subject, body, headers=headers)
     except nats.errors.Error as error:
@@ -64,21 +61,22 @@ async def _ask(nc: Client, subject: str, body: bytes, headers: dict[str, str]) -
     return bytes(reply.data)
 
 
-def _opened(raw: bytes) -> None:
+def _opened(raw: bytes, expected: int) -> None:
     """The first message of several is answered by nothing, or by an error."""
     if raw:
-        _raise(orjson.loads(raw))
+        raise _refusal(orjson.loads(raw), expected)
 
 
-def _committed(raw: bytes) -> int:
+def _committed(raw: bytes, expected: int) -> int:
     answer = orjson.loads(raw)
     if "error" in answer or "seq" not in answer:
-        _raise(answer)
+        raise _refusal(answer, expected)
     return int(answer["seq"])
 
 
-def _raise(answer: dict[str, object]) -> None:
-    error = answer.get("error")
-    if isinstance(error, dict) and error.get("err_code") == WRONG_LAST_SEQUENCE:
-        raise WrongLastSequence(str(error.get("description")))
-    raise PublishUnknown(repr(answer))
+def _refusal(answer: dict[str, Any], expected: int) -> WrongLastSequence | PublishUnknown:
+    error = answer.get("error") or {}
+    if error.get("err_code") == WRONG_LAST_SEQUENCE:
+        told = re.search(r"(\d+)$", str(error.get("description")))
+        return WrongLastSequence(expected, int(told[1]) if told else None)
+    return PublishUnknown(repr(answer), error.get("err_code"))
