@@ -1,72 +1,101 @@
-"""Connections to PostgreSQL as this process's own role."""
+"""Connections to PostgreSQL: dedicated ones for writers and locks, pools for the rest."""
 
-from typing import Any
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from libs.runtime.errors import DatabaseUnavailable
 from libs.runtime.settings import Settings
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
 CONNECT_S = 10.0
 
-KEEPALIVE = {
+# The server notices a client that is gone within about 10 s, so a dead process's locks are freed.
+_SESSION = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10000",  # milliseconds
+    "tcp_user_timeout": "10000",
+    "timezone": "UTC",
 }
-"""Server settings: a dead client's locks are free within seconds."""
 
 
 async def connect(
-    settings: Settings, *, application_name: str = "", **options: Any
-) -> "asyncpg.Connection[Any]":
-    """Return a connection of its own, not from a pool; the caller closes it.
+    settings: Settings,
+    *,
+    application_name: str = "",
+    server_settings: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Connection:
+    """Open one connection of the process's own role; the caller closes it.
 
-    Raises DatabaseUnavailable when the database is not configured, not there, or refuses the role.
+    Args:
+        settings: whose ``database_url`` says where and as whom.
+        application_name: how it shows in pg_stat_activity; by default the process's name.
+        server_settings: further session settings, which win over ours.
+        options: passed on to asyncpg.
+
+    Raises:
+        DatabaseUnavailable: not configured, not there within 10 s, or it refuses the role.
     """
-    if not settings.database_url:
-        raise DatabaseUnavailable("FAREBOX_DATABASE_URL is not set")
-    name = application_name or settings.process_name or "farebox"
-    try:
-        made: asyncpg.Connection[Any] = await asyncpg.connect(
-            settings.database_url,
-            timeout=CONNECT_S,
-            server_settings={"application_name": name, **KEEPALIVE},
-            **options,
-        )
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise DatabaseUnavailable(f"cannot connect to PostgreSQL: {error}") from error
-    return made
+    arguments = _arguments(settings, application_name, server_settings) | options
+    with _as_unavailable():
+        connection: Connection = await asyncpg.connect(**arguments)
+    return connection
 
 
-async def pool(settings: Settings, size: int, **options: Any) -> "asyncpg.Pool[Any]":
-    """Return an open pool of at most `size` connections; the caller closes it.
+@contextlib.asynccontextmanager
+async def pool(
+    settings: Settings,
+    size: int,
+    *,
+    server_settings: Mapping[str, str] | None = None,
+    **options: Any,
+) -> AsyncIterator[Pool]:
+    """Yield an open pool of at most ``size`` connections and close it on the way out.
 
-    Raises DatabaseUnavailable as `connect` does.
+    Raises:
+        DatabaseUnavailable: as ``connect`` does.
     """
-    if not settings.database_url:
-        raise DatabaseUnavailable("FAREBOX_DATABASE_URL is not set")
+    arguments = _arguments(settings, "", server_settings) | options
+    with _as_unavailable():
+        made: Pool = await asyncpg.create_pool(min_size=1, max_size=size, **arguments)
     try:
-        made: asyncpg.Pool[Any] = await asyncpg.create_pool(
-            settings.database_url,
-            min_size=1,
-            max_size=size,
-            timeout=CONNECT_S,
-            server_settings={
-                "application_name": settings.process_name or "farebox",
-                **KEEPALIVE,
-            },
-            **options,
-        )
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise DatabaseUnavailable(f"cannot connect to PostgreSQL: {error}") from error
-    return made
+        yield made
+    finally:
+        await made.close()
 
 
 def sqlalchemy_url(dsn: str) -> str:
-    """The same address for SQLAlchemy's asyncpg dialect."""
-    scheme, _, rest = dsn.partition("://")
-    if scheme not in ("postgresql", "postgres"):
-        raise ValueError(f"not a PostgreSQL address: {scheme}://…")
+    """Return the address as SQLAlchemy's asyncpg dialect wants it."""
+    scheme, separator, rest = dsn.partition("://")
+    if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        raise ValueError("a database address starts with postgresql://")
     return f"postgresql+asyncpg://{rest}"
+
+
+def _arguments(
+    settings: Settings, application_name: str, server_settings: Mapping[str, str] | None
+) -> dict[str, Any]:
+    if not settings.database_url:
+        raise DatabaseUnavailable("FAREBOX_DATABASE_URL is not set")
+    name = application_name or settings.process_name or "farebox"
+    return {
+        "dsn": settings.database_url,
+        "timeout": CONNECT_S,
+        "server_settings": {**_SESSION, "application_name": name, **(server_settings or {})},
+    }
+
+
+@contextlib.contextmanager
+def _as_unavailable() -> Any:
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # The driver's message names host or role, never the password.
+        detail = str(error) or type(error).__name__
+        raise DatabaseUnavailable(f"cannot connect to PostgreSQL: {detail}") from error

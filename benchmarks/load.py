@@ -1,0 +1,76 @@
+"""One process of load: `callers` requests in flight for `seconds`, then one line of JSON.
+
+    echo go | python -m benchmarks.load --url … --accounts FILE --callers 128 --seconds 10
+
+It prints `ready` when connected, waits for a line on its input, and starts.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from benchmarks.commands import Reserves
+from benchmarks.wire import Wire
+
+RESERVED = b'"reply":"Reserved"'
+
+
+async def call(wire: Wire, made: Reserves, accounts: list[str], until: float) -> list[float]:
+    """One caller: a command after the other; the times of those answered Reserved, in seconds."""
+    times = []
+    order = itertools.cycle(random.sample(accounts, len(accounts)))
+    clock = time.perf_counter
+    while (began := clock()) < until:
+        partition, account, key = next(order).split(" ")
+        subject = f"ledger.commands.{partition}.use".encode()
+        answer = await wire.request(subject, made.make(account, key))
+        if RESERVED not in answer:
+            raise SystemExit(f"void: {answer.decode()}")
+        times.append(clock() - began)
+    return times
+
+
+async def run(options: argparse.Namespace) -> None:
+    accounts = options.accounts.read_text().split("\n")
+    wire = await Wire.connect(options.url, "gateway", os.environ["GATEWAY_PASSWORD"])
+    made = Reserves()
+    print("ready", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    cpu, began = time.process_time(), time.perf_counter()
+    until = began + options.seconds
+    share = max(1, len(accounts) // options.callers)
+    callers = [
+        call(wire, made, accounts[i * share : (i + 1) * share] or accounts, until)
+        for i in range(options.callers)
+    ]
+    times = sorted(itertools.chain.from_iterable(await asyncio.gather(*callers)))
+    took = time.perf_counter() - began
+    report = {
+        "count": len(times),
+        "seconds": took,
+        "cpu_s": time.process_time() - cpu,
+        "p50_ms": times[len(times) // 2] * 1000,
+        "p99_ms": times[len(times) * 99 // 100] * 1000,
+    }
+    print(json.dumps(report), flush=True)
+    wire.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--accounts", type=Path, required=True)
+    parser.add_argument("--callers", type=int, default=128)
+    parser.add_argument("--seconds", type=float, default=10)
+    uvloop.run(run(parser.parse_args()))
+
+
+main()

@@ -1,0 +1,107 @@
+"""The smallest NATS client that can make requests: so that load costs as little as it may.
+
+nats-py spends more CPU on a request than the ledger does on the command in it; on a machine that
+serves both, a benchmark with it would measure the client. Protocol: docs.nats.io, "client protocol".
+"""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import orjson
+
+NO_RESPONDERS = b"NATS/1.0 503"
+
+
+class NoResponders(Exception):
+    """Nobody listens on the subject."""
+
+
+class Wire(asyncio.Protocol):
+    """One connection; `request` waits for the answer on an inbox of its own."""
+
+    def __init__(self, user: str, password: str) -> None:
+        self.inbox = f"inbox.{user}.bench"
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._login = {"user": user, "pass": password, "verbose": False, "headers": True,
+                       "no_responders": True, "lang": "bench", "version": "1", "protocol": 1}  # fmt: skip
+        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
+        self._number = 0
+        self._buffer = b""
+        self._transport: asyncio.Transport
+
+    @classmethod
+    async def connect(cls, url: str, user: str, password: str) -> "Wire":
+        parts = urlsplit(url)
+        loop = asyncio.get_running_loop()
+        _, wire = await loop.create_connection(
+            lambda: cls(user, password), parts.hostname, parts.port
+        )
+        await asyncio.wait_for(wire.ready, 5)
+        return wire
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(
+            b"CONNECT " + orjson.dumps(self._login) + b"\r\n"
+            + f"SUB {self.inbox}.* 1\r\nPING\r\n".encode()
+        )  # fmt: skip
+
+    def request(self, subject: bytes, payload: bytes) -> asyncio.Future[bytes]:
+        """Send and return a future of the answer's payload."""
+        self._number += 1
+        token = b"%d" % self._number
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = future
+        self._transport.write(
+            b"PUB %b %b.%b %d\r\n%b\r\n"
+            % (subject, self.inbox.encode(), token, len(payload), payload)
+        )
+        return future
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer + data if self._buffer else data
+        start = 0
+        while (end := buffer.find(b"\r\n", start)) >= 0:
+            line = buffer[start:end]
+            if line.startswith((b"MSG", b"HMSG")):
+                after = self._message(line, buffer, end + 2)
+                if after < 0:
+                    break
+                start = after
+                continue
+            if line == b"PING":
+                self._transport.write(b"PONG\r\n")
+            elif line == b"PONG" and not self.ready.done():
+                self.ready.set_result(None)
+            elif line.startswith(b"-ERR"):
+                self._fail(RuntimeError(line.decode()))
+            start = end + 2
+        self._buffer = buffer[start:]
+
+    def _message(self, line: bytes, buffer: bytes, body: int) -> int:
+        """Deliver one message; its end in the buffer, or -1 when it is not all there yet."""
+        fields = line.split(b" ")
+        size = int(fields[-1])
+        if len(buffer) < body + size + 2:
+            return -1
+        head = int(fields[-2]) if line.startswith(b"H") else 0
+        token = fields[1].rsplit(b".", 1)[1]
+        future = self._waiting.pop(token, None)
+        if future is not None and not future.done():
+            if head and size == head and buffer.startswith(NO_RESPONDERS, body):
+                future.set_exception(NoResponders())
+            else:
+                future.set_result(buffer[body + head : body + size])
+        return body + size + 2
+
+    def _fail(self, error: Exception) -> None:
+        for future in [self.ready, *self._waiting.values()]:
+            if not future.done():
+                future.set_exception(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionError("the server closed the connection"))
+
+    def close(self) -> None:
+        self._transport.close()
