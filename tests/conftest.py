@@ -1,17 +1,13 @@
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.stack import LocalStack
+from libs.runtime.streams import provision
 from tests.support.database import PARTITIONS, Database, make_database, make_template
+from tests.support.environment import REQUIRE_ALL
 from tests.support.nats import connected, delete_streams
-from tests.support.requirements import TABLE, known_ids
-
-# Whatever the developer's shell holds, tests decide what a process reads.
-REQUIRE_ALL = bool(os.environ.get("FAREBOX_REQUIRE_ALL"))
-for _name in [name for name in os.environ if name.startswith("FAREBOX_")]:
-    del os.environ[_name]
+from tests.support.requirements import known_ids
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +42,6 @@ async def nats_clean(stack: LocalStack) -> LocalStack:
 @pytest.fixture(scope="module")
 async def streams(nats_clean: LocalStack) -> LocalStack:
     """The stack, with the product's streams and durables freshly provisioned, 3 partitions."""
-    from libs.runtime.streams import provision
-
     async with connected(nats_clean, "provision") as client:
         await provision(client, PARTITIONS)
     return nats_clean
@@ -55,11 +49,11 @@ async def streams(nats_clean: LocalStack) -> LocalStack:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a requirement id that docs/requirements.md does not have; tell the others to junit."""
-    known = known_ids() if TABLE.exists() else None
+    known = known_ids()
     for item in items:
         for marker in item.iter_markers("requirement"):
             for requirement in marker.args:
-                if known is not None and requirement not in known:
+                if requirement not in known:
                     raise pytest.UsageError(f"{item.nodeid}: no requirement {requirement!r}")
                 item.user_properties.append(("requirement", requirement))
 

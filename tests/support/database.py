@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from deploy.local.stack import LocalStack
+from farebox.migrate import migrate
 
 PARTITIONS = 3
 TEMPLATE = "farebox_template"
@@ -33,7 +34,6 @@ class Database:
 
 def make_template(stack: LocalStack) -> str:
     """Migrate the template with the product's own command and return its name."""
-    migrate = _migrate()
     stack.create_database(TEMPLATE)
     with ThreadPoolExecutor(1) as pool:  # alembic runs an event loop of its own
         pool.submit(migrate, stack.dsn("owner", database=TEMPLATE), PARTITIONS).result()
@@ -44,24 +44,3 @@ def make_database(stack: LocalStack, template: str) -> Database:
     name = f"test_{next(_numbers)}"
     stack.create_database(name, template=template)
     return Database(stack, name)
-
-
-def _migrate():
-    from importlib.util import find_spec
-
-    if find_spec("libs.runtime.migrate") is not None:
-        from farebox.migrate import migrate
-
-        return migrate
-
-    def by_hand(dsn: str, partitions: int) -> None:
-        from alembic import command
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", "services/ledger/migrations")
-        url = dsn.replace("postgresql://", "postgresql+asyncpg://")
-        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-        command.upgrade(config, "head")
-
-    return by_hand

@@ -1,6 +1,7 @@
 import asyncpg
 
 from services.ledger.settings import LedgerSettings
+from tests.support.database import PARTITIONS
 from tests.support.settings import settings_for
 
 
@@ -32,3 +33,11 @@ def test_settings_for_a_process_hold_that_process_s_credentials_only(database):
 
 async def test_streams_of_an_earlier_module_are_gone(nats_clean):
     assert nats_clean.nats.monitor("/jsz")["streams"] == 0
+
+
+async def test_streams_are_provisioned_for_three_partitions(streams):
+    assert streams.nats.monitor("/jsz")["streams"] == PARTITIONS + 2
+
+
+def test_a_template_is_installed_with_three_partitions(database):
+    assert database.sql("select partitions from ledger.installation") == str(PARTITIONS)
