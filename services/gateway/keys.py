@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from libs.events.ids import secret_hash, secret_partition
 from libs.events.times import from_text
-from libs.runtime.command_client import LedgerUnavailable, QueryFailed
+from libs.runtime.errors import LedgerUnavailable, PermissionDenied, QueryFailed
 
 Headers = Iterable[tuple[bytes, bytes]]
 """Header lines as ASGI gives them: lower-case names (``scope["headers"]``)."""
@@ -86,10 +86,15 @@ class KeyDirectory:
         hashed = secret_hash(secret)  # before anything else is done with the request (ACC-2)
         if not secret:
             raise AuthError(401, "invalid_api_key", "No API key was given.")
-        info = await self._look_up(secret, hashed)
+        try:
+            info = await self._look_up(secret, hashed)
+            now = self._ledger.ledger_now()
+        except (LedgerUnavailable, PermissionDenied) as error:
+            message = "The ledger does not answer; nothing was charged. Try again."
+            raise AuthError(503, "ledger_unavailable", message) from error
         if info.key_status != "active" or info.account_status == "closed":
             raise AuthError(401, "invalid_api_key", _UNKNOWN)
-        if info.expires_at is not None and info.expires_at <= self._ledger.ledger_now():
+        if info.expires_at is not None and info.expires_at <= now:
             raise AuthError(401, "invalid_api_key", _UNKNOWN)
         return info
 
@@ -115,15 +120,8 @@ class KeyDirectory:
         except QueryFailed as failed:
             if failed.code == "unknown_key":
                 raise AuthError(401, "invalid_api_key", _UNKNOWN) from None
-            raise _unavailable() from failed
-        except LedgerUnavailable as error:
-            raise _unavailable() from error
+            raise LedgerUnavailable(failed.message) from failed
         return info_of(answer)
-
-
-def _unavailable() -> AuthError:
-    message = "The ledger does not answer; nothing was charged. Try again."
-    return AuthError(503, "ledger_unavailable", message)
 
 
 def key_text(headers: Headers) -> str:

@@ -1,0 +1,1 @@
+"""The dialects that clients speak: one file for each, all of `protocol.Surface`."""

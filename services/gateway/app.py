@@ -1,0 +1,146 @@
+"""One gateway worker: its parts put together, its life."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from os import environ
+
+from libs.catalogue import load
+from libs.events.subjects import USE
+from libs.runtime.broker import broker_watch, open_broker
+from libs.runtime.clock import SystemClock
+from libs.runtime.command_client import CommandClient
+from libs.runtime.errors import LedgerUnavailable
+from libs.runtime.health import Health, serve_health
+from libs.runtime.supervision import Lifecycle
+from services.gateway.asgi import Root
+from services.gateway.billing.api import billing_api
+from services.gateway.completion import Means
+from services.gateway.context import Gateway
+from services.gateway.journal import Journal
+from services.gateway.key_cache import KeyCache
+from services.gateway.key_feed import KeyFeed
+from services.gateway.keys import KeyDirectory
+from services.gateway.paid import PaidRequests
+from services.gateway.pump import Drains, Pumps
+from services.gateway.replay import Replay
+from services.gateway.reservations import Reservations
+from services.gateway.server import address_of, listen, serving
+from services.gateway.settings import GatewaySettings
+from services.gateway.upstreams import Upstreams
+
+log = logging.getLogger(__name__)
+
+_AGAIN_S = 0.2
+
+
+async def serve(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
+    """Serve one gateway worker until the process is asked to stop.
+
+    Raises CatalogueError, BrokerUnavailable or OSError when it cannot start.
+    """
+    catalogue = load(settings.config)
+    address = address_of(settings.listen) if settings.listen else catalogue.gateway.listen
+    health, clock = Health(), SystemClock()
+    partitions = catalogue.ledger.partitions
+    async with contextlib.AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(
+            open_broker(settings, "gateway", lifecycle, health)
+        )
+        ledger = CommandClient(
+            broker.connection,
+            command_class=USE,
+            partitions=partitions,
+            watch=broker_watch(broker),
+            clock=clock,
+        )
+        cache = KeyCache(settings.key_cache_max)
+        listening = listen(address, shared=settings.reuse_port)
+        stack.callback(listening.close)
+        port = int(listening.getsockname()[1])
+        gateway = Gateway(
+            settings=settings,
+            catalogue=catalogue,
+            ledger=ledger,
+            keys=KeyDirectory(ledger, partitions=partitions, remembered=cache),
+            nc=broker.connection,
+            clock=clock,
+            health=health,
+            public_url=catalogue.gateway.public_url or f"http://{address[0]}:{port}",
+        )
+        worker = await stack.enter_async_context(open_worker(gateway))
+        lifecycle.spawn(worker.replay.run(), "journal")
+        lifecycle.spawn(worker.admit(), "installation")
+        if settings.key_cache_max:
+            feed = KeyFeed(broker.connection, cache, partitions=partitions, clock=clock)
+            lifecycle.spawn(feed.run(), "key feed")
+        await stack.enter_async_context(
+            serving(worker.root, listening, grace_s=settings.shutdown_grace_s + 2)
+        )
+        await stack.enter_async_context(serve_health(settings, health, lifecycle, {"http": port}))
+        await lifecycle.stopping.wait()
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The parts of a worker that have a life of their own."""
+
+    gateway: Gateway
+    root: Root
+    paid: PaidRequests
+    pumps: Pumps
+    journal: Journal
+    replay: Replay
+
+    async def admit(self) -> None:
+        """Take paid requests once the ledger has said who it is; raises InstallationMismatch."""
+        while not self.paid.open:
+            try:
+                await self.gateway.ledger.check_installation()
+            except LedgerUnavailable as error:
+                log.warning("not taking requests yet: %s", error)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                self.paid.open = True
+
+
+@contextlib.asynccontextmanager
+async def open_worker(
+    gateway: Gateway, environment: Mapping[str, str] = environ
+) -> AsyncIterator[Worker]:
+    """Put a worker together; on the way out its requests are finished or given back.
+
+    Raises OSError when the journal cannot be opened.
+    """
+    settings, catalogue = gateway.settings, gateway.catalogue
+    journal = Journal(
+        settings.data_dir / "journal", gateway.clock, min_free=settings.journal_min_free
+    )
+    await journal.open()
+    upstreams = Upstreams(catalogue, answer_max=settings.answer_max, environment=environment)
+    for name in upstreams.without_key:
+        log.warning("no key for upstream %s: it is called without one", name)
+    reservations = Reservations(
+        gateway.ledger,
+        journal,
+        catalogue=catalogue.hash,
+        hold_ms=settings.hold_ms,
+        top_up_url=f"{gateway.public_url}/billing/v1/packs",
+    )
+    pumps = Pumps(reservations)
+    try:
+        async with upstreams:
+            means = Means(upstreams, Drains(settings.drains_max), settings)
+            paid = PaidRequests(gateway, means, pumps)
+            root = Root(catalogue, paid, billing_api(gateway), gateway.health)
+            gateway.health.add("journal", journal.problem)
+            gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
+            replay = Replay(journal, gateway.ledger)
+            try:
+                yield Worker(gateway, root, paid, pumps, journal, replay)
+            finally:
+                await pumps.drain(settings.shutdown_grace_s)
+    finally:
+        await journal.close()

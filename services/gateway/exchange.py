@@ -1,0 +1,152 @@
+"""What stands between the pump, which owns the upstream, and the task that serves the client."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from starlette.types import Receive, Send
+
+from services.gateway.errors import HeaderList, Refusal
+from services.gateway.headers import json_headers, request_ids
+
+_QUEUED: Final = 64
+_STREAM_HEADERS: Final[HeaderList] = (
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+_BODILESS: Final = frozenset({204, 304})
+
+
+class ErrorShape(Protocol):
+    """How a surface tells a refusal."""
+
+    def error_body(self, refusal: Refusal) -> bytes: ...
+
+    def error_event(self, refusal: Refusal) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The beginning of an answer; without a body, events follow."""
+
+    status: int
+    headers: HeaderList
+    body: bytes | None
+
+
+class Exchange:
+    """One answer on its way to one client: whole, or as a bounded queue of pieces.
+
+    The pump writes, the request task relays. When the client goes, the pump is told and goes on.
+    """
+
+    def __init__(self, request_id: str, shape: ErrorShape, *, stall_s: float) -> None:
+        self.request_id = request_id
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None
+        self._ids = request_ids(request_id)
+        self._shape = shape
+        self._stall_s = stall_s
+        self._head: asyncio.Future[_Head] = asyncio.get_running_loop().create_future()
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
+
+    # The pump's side.
+
+    @property
+    def started(self) -> bool:
+        return self._head.done()
+
+    @property
+    def full(self) -> bool:
+        """Whether the next piece has to wait for the client."""
+        return self._pieces.full() and not self.gone
+
+    def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """Give the whole answer."""
+        if status not in _BODILESS:
+            headers = (*headers, (b"content-length", b"%d" % len(body)))
+        self._begin(_Head(status, (*headers, *self._ids), body))
+
+    def begin(self, status: int, headers: HeaderList) -> None:
+        """Begin a stream; pieces follow."""
+        self._begin(_Head(status, (*headers, *_STREAM_HEADERS, *self._ids), None))
+
+    async def put(self, piece: bytes) -> None:
+        """Hand over a piece; wait while the queue is full. A client that stalls counts as gone."""
+        if self.gone or not piece:
+            return
+        try:
+            self._pieces.put_nowait(piece)
+        except asyncio.QueueFull:
+            try:
+                async with asyncio.timeout(self._stall_s):
+                    await self._pieces.put(piece)
+            except TimeoutError:
+                self.leave()
+
+    async def end(self) -> None:
+        """End the stream."""
+        if not self.gone:
+            await self._pieces.put(None)
+
+    async def refuse(self, refusal: Refusal, headers: HeaderList = ()) -> None:
+        """Tell the client a refusal: as the answer, or as an event where a stream has begun."""
+        if self.started:
+            await self.put(self._shape.error_event(refusal))
+            await self.end()
+            return
+        body = self._shape.error_body(refusal)
+        all_headers = (*json_headers(body), *refusal.headers, *headers, *self._ids)
+        self._begin(_Head(refusal.status, all_headers, body))
+
+    def abort(self, refusal: Refusal) -> None:
+        """End at once: tell the refusal if nothing was told yet, else break the stream off."""
+        if self.started:
+            self.leave()
+            return
+        body = self._shape.error_body(refusal)
+        self._begin(_Head(refusal.status, (*json_headers(body), *self._ids), body))
+
+    def _begin(self, head: _Head) -> None:
+        if not self._head.done():
+            self._head.set_result(head)
+
+    # The client's side.
+
+    def leave(self) -> None:
+        """The client is gone: let go of what waits for it, and tell the pump."""
+        if self.gone:
+            return
+        self.gone = True
+        while not self._pieces.empty():
+            self._pieces.get_nowait()
+        self._pieces.put_nowait(None)
+        if self.on_gone is not None:
+            self.on_gone()
+
+    async def relay(self, receive: Receive, send: Send, *, watch: bool) -> None:
+        """Serve the client until the answer ends; `watch` notices it going meanwhile."""
+        watcher = asyncio.create_task(self._watch(receive)) if watch else None
+        try:
+            head = await asyncio.shield(self._head)
+            await send(
+                {"type": "http.response.start", "status": head.status, "headers": head.headers}
+            )
+            if head.body is not None:
+                await send({"type": "http.response.body", "body": head.body})
+                return
+            while (piece := await self._pieces.get()) is not None:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.leave()

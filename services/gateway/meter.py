@@ -1,0 +1,63 @@
+"""Reading what was used out of an upstream's answer."""
+
+from typing import Any, Final, Protocol
+
+from libs.catalogue import Usage
+
+_MOST_TOKENS: Final = 10**9
+
+
+class UpstreamBrokenError(Exception):
+    """The upstream's answer is not one: nothing in it can be charged."""
+
+
+class Meter(Protocol):
+    """Reads one answer while it passes.
+
+    `held` is what may leave only after the settlement: the stream's last event.
+    """
+
+    usage: Usage | None
+    """The last valid usage that was reported."""
+    finish: str | None
+    delivered: int
+    """Bytes of text that came back, for the estimate."""
+    held: bytes
+
+    def whole(self, body: bytes) -> None:
+        """Read a whole JSON answer.
+
+        Raises:
+            UpstreamBrokenError: it is not an answer of this surface, or tells of an error.
+        """
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Read a piece of a stream; return what may be relayed now."""
+        ...
+
+    def end(self) -> bytes:
+        """The stream has ended in order; return what is still to be relayed before `held`."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer came to its end."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether the upstream told of an error in its stream."""
+        ...
+
+
+def token_usage(input_tokens: Any, cached_tokens: Any, output_tokens: Any) -> Usage | None:
+    """The usage of these counts; None when one of them cannot be a count."""
+    counts = (input_tokens, cached_tokens, output_tokens)
+    if not all(_is_count(count) for count in counts) or cached_tokens > input_tokens:
+        return None
+    return Usage(*counts)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MOST_TOKENS

@@ -1,0 +1,105 @@
+"""A call at a fixed price: the exact price is held, kept on success, given back on failure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from libs.catalogue import Catalogue, Operation, Upstream
+from libs.events.fields import Attempt
+from libs.events.money import decimal_text
+from services.gateway.deadline import Deadline
+from services.gateway.errors import Refusal
+from services.gateway.exchange import Exchange
+from services.gateway.headers import returned
+from services.gateway.pump import Outcome, Told
+from services.gateway.reservations import Order, Served, Settlement
+from services.gateway.upstreams import Upstreams, upstream_timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the client sent: it goes on to the upstream as it is."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    query: str
+
+
+class OperationCall:
+    """One call of one operation. `price` is nanos of the account's unit."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        operation: Operation,
+        upstream: Upstream,
+        call: Call,
+        price: int,
+        order: Order,
+    ) -> None:
+        self.order = order
+        self.amount = self.at_least = price
+        self._upstreams = upstreams
+        self._operation = operation
+        self._upstream = upstream
+        self._call = call
+        self._status: int | None = None
+
+    def told(self, held: int) -> Told:
+        return Told(self._route, decimal_text(held, self.order.unit))
+
+    @property
+    def _route(self) -> str:
+        return f"{self._upstream.name}/{self._operation.name}"
+
+    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
+        del told, exchange
+        operation = self._operation
+        try:
+            async with Deadline(operation.timeout_s) as deadline:
+                response = await self._upstreams.send(
+                    self._upstream,
+                    operation.method,
+                    operation.upstream_path,
+                    body=self._call.body,
+                    headers=self._call.headers,
+                    query=self._call.query,
+                )
+                try:
+                    self._status = response.status
+                    body = await self._upstreams.read(response, deadline, operation.timeout_s)
+                finally:
+                    response.close()
+        except Refusal as refusal:
+            return self._failed(refusal)
+        except TimeoutError:
+            return self._failed(upstream_timeout())
+        success = operation.is_success(response.status)
+        return Outcome(
+            self._served(None if success else "operation_failed"),
+            settlement=_fixed(held) if success else None,
+            reason="operation_failed",
+            status=response.status,
+            headers=returned(response.headers),
+            body=body,
+        )
+
+    def _failed(self, refusal: Refusal) -> Outcome:
+        return Outcome(self._served(refusal.code), reason=refusal.code, refusal=refusal)
+
+    def _served(self, reason: str | None) -> Served:
+        attempt = Attempt(upstream=self._upstream.name, status=self._status, reason=reason)
+        return Served(None, self._route, (attempt,), self._status)
+
+
+def _fixed(price: int) -> Settlement:
+    # What the call costs us is not known, so there is no margin to tell.
+    return Settlement(
+        charge=price, margin=0, basis="fixed", cost_pico=None, usage=None, finish=None
+    )
+
+
+def places(catalogue: Catalogue) -> dict[tuple[str, str], Operation]:
+    """All operations by their method and path."""
+    return {
+        (operation.method, operation.path): operation for operation in catalogue.operations.values()
+    }

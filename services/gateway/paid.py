@@ -1,0 +1,142 @@
+"""The paid request as the client's task sees it: who asks, for what, and the answer relayed."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from libs.catalogue import Operation
+from libs.events.ids import new_id
+from services.gateway.body import ClientGoneError, read_body
+from services.gateway.completion import Completion, Means
+from services.gateway.context import Gateway
+from services.gateway.errors import (
+    HeaderList,
+    Refusal,
+    internal,
+    ledger_unavailable,
+    not_authenticated,
+    openai_body,
+    openai_event,
+)
+from services.gateway.exchange import ErrorShape, Exchange
+from services.gateway.headers import forwarded
+from services.gateway.keys import AuthError, KeyInfo
+from services.gateway.offers import Offers
+from services.gateway.operations import Call, OperationCall
+from services.gateway.pump import Job, Pumps
+from services.gateway.reservations import Order
+from services.gateway.surfaces.protocol import Surface
+from services.gateway.tracing import traceparent
+
+log = logging.getLogger(__name__)
+
+
+class OpenAIErrors:
+    """The shape of errors where no surface has its own."""
+
+    error_body = staticmethod(openai_body)
+    error_event = staticmethod(openai_event)
+
+
+_OPERATION_ERRORS: Final = OpenAIErrors()
+
+
+class PaidRequests:
+    """Takes paid requests and starts a pump for each one that may be tried."""
+
+    def __init__(self, gateway: Gateway, means: Means, pumps: Pumps) -> None:
+        self._gateway = gateway
+        self._means = means
+        self._pumps = pumps
+        self._offers = Offers(gateway.catalogue)
+        self._body_max = gateway.catalogue.gateway.body_max
+        self.open = False
+        """Whether requests are taken: not before the ledger was asked who it is."""
+
+    async def model(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request of a surface."""
+
+        def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
+            parsed = surface.parse(raw)
+            offer = self._offers.model(key, parsed.model)
+            order = _order(scope, key, res, offer.name, surface.name)
+            return Completion(self._means, surface, parsed, offer, order), parsed.stream
+
+        await self._serve(surface, job, scope, receive, send)
+
+    async def operation(
+        self, operation: Operation, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve one call of an operation."""
+        upstream = self._gateway.catalogue.upstreams[operation.upstream]
+
+        def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
+            price = self._offers.operation(key, operation)
+            query = scope["query_string"].decode("latin-1")
+            call = Call(raw, forwarded(scope["headers"]), query)
+            order = _order(scope, key, res, operation.name, "operation", operation.unsettled)
+            upstreams = self._means.upstreams
+            return OperationCall(upstreams, operation, upstream, call, price, order), False
+
+        await self._serve(_OPERATION_ERRORS, job, scope, receive, send)
+
+    async def _serve(
+        self,
+        shape: ErrorShape,
+        make: Callable[[KeyInfo, bytes, str], tuple[Job, bool]],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        res = new_id("req")
+        exchange = Exchange(res, shape, stall_s=self._means.settings.client_stall_s)
+        watch = False
+        try:
+            key = await self._authenticate(scope)
+            raw = await read_body(
+                scope["headers"],
+                receive,
+                limit=self._body_max,
+                timeout_s=self._means.settings.body_timeout_s,
+            )
+            job, watch = make(key, raw, res)
+        except Refusal as refusal:
+            await exchange.refuse(refusal, _close_unread(refusal))
+        except ClientGoneError:
+            return
+        except Exception:
+            log.exception("request %s", res)
+            await exchange.refuse(internal())
+        else:
+            self._pumps.start(job, exchange)
+        await exchange.relay(receive, send, watch=watch)
+
+    async def _authenticate(self, scope: Scope) -> KeyInfo:
+        if not self.open:
+            raise ledger_unavailable()
+        try:
+            return await self._gateway.keys.authenticate(scope["headers"])
+        except AuthError as error:
+            raise not_authenticated(error) from error
+
+
+def _close_unread(refusal: Refusal) -> HeaderList:
+    """After a refusal with a body still on its way the connection is of no use."""
+    return ((b"connection", b"close"),) if refusal.status in {408, 413} else ()
+
+
+def _order(
+    scope: Scope, key: KeyInfo, res: str, operation: str, surface: str, unsettled: str = "release"
+) -> Order:
+    return Order(
+        res=res,
+        account_id=key.account_id,
+        key_id=key.key_id,
+        unit=key.unit,
+        operation=operation,
+        surface=surface,
+        at_deadline="charge" if unsettled == "charge" else "release",
+        traceparent=traceparent(scope["headers"]),
+    )

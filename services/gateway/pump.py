@@ -1,0 +1,184 @@
+"""The task that owns one paid request from its reservation to its settlement.
+
+It is detached from the client's connection: a client that goes cancels nothing, and the settlement
+never depends on anybody reading.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from libs.events.money import decimal_text
+from libs.runtime import metrics
+from services.gateway.errors import HeaderList, Refusal, internal
+from services.gateway.exchange import Exchange
+from services.gateway.headers import ours
+from services.gateway.reservations import Closed, Order, Reservations, Served, Settlement
+
+log = logging.getLogger(__name__)
+
+_over_bound: Final = metrics.counter(
+    "charges_over_bound_total", "Charges above what was held: an upstream broke its own bounds."
+)
+_failures: Final = metrics.counter("pump_failures_total", "Paid requests our own code broke.")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of the upstream call; without a settlement everything is given back.
+
+    The client gets the refusal, or the whole answer, or the stream's last event.
+    """
+
+    served: Served
+    settlement: Settlement | None = None
+    reason: str = "operation_failed"
+    refusal: Refusal | None = None
+    status: int = 200
+    headers: HeaderList = ()
+    body: bytes | None = None
+    last: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the `farebox-…` headers say before the settlement; `cap` 0: there is no output cap."""
+
+    route: str
+    reserved: str
+    cap: int = 0
+
+    def headers(self) -> HeaderList:
+        return ours(
+            {"route": self.route, "reserved": self.reserved, "max-output-tokens": self.cap or None}
+        )
+
+
+class Job(Protocol):
+    """One kind of paid work: how much to hold, and what to do with it."""
+
+    order: Order
+    amount: int
+    at_least: int
+
+    def told(self, held: int) -> Told:
+        """What is told about it when `held` nanos were held."""
+        ...
+
+    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
+        """Call the upstream and relay what may leave before the settlement.
+
+        A failure of the upstream is an outcome, never an exception.
+        """
+        ...
+
+
+class Drains:
+    """How many upstreams are being read on for clients that have gone."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+
+    def claim(self) -> bool:
+        """Take a place, if there is one."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    def give_back(self) -> None:
+        self._free += 1
+
+
+@dataclass(slots=True)
+class Pumps:
+    """All pumps of this process."""
+
+    reservations: Reservations
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def start(self, job: Job, exchange: Exchange) -> None:
+        """Run a job in a task of its own."""
+        task = asyncio.create_task(pump(self.reservations, job, exchange))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def drain(self, within_s: float) -> None:
+        """Wait for all; those that run on after that are ended, and their credits given back."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=within_s)
+        for task in set(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(set(self._running))
+
+
+async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None:
+    """Hold, run, settle, and only then let the client have the end of its answer."""
+    try:
+        held = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
+        told = job.told(held)
+        outcome = await _run(reservations, job, held, told, exchange)
+        closed = await _close(reservations, job.order, held, outcome)
+        await _tell(exchange, job.order.unit, told, outcome, closed)
+    except Refusal as refusal:
+        await exchange.refuse(refusal)
+    except asyncio.CancelledError:
+        exchange.abort(internal())
+        raise
+    except Exception:
+        _failures.inc()
+        log.exception("paid request %s", job.order.res)
+        exchange.abort(internal())
+
+
+async def _run(
+    reservations: Reservations, job: Job, held: int, told: Told, exchange: Exchange
+) -> Outcome:
+    try:
+        return await job.run(held, told, exchange)
+    except asyncio.CancelledError:
+        await reservations.abandon(job.order)
+        raise
+    except Exception:
+        _failures.inc()
+        log.exception("paid request %s", job.order.res)
+        served = Served(None, told.route, (), None)
+        return Outcome(served, reason="gateway_error", refusal=internal())
+
+
+async def _close(reservations: Reservations, order: Order, held: int, outcome: Outcome) -> Closed:
+    if outcome.settlement is None:
+        return await reservations.release(order, outcome.reason, outcome.served)
+    if outcome.settlement.charge > held:
+        _over_bound.inc()
+        log.error("%s costs %d, held were %d", order.res, outcome.settlement.charge, held)
+    try:
+        return await reservations.settle(order, outcome.settlement, outcome.served)
+    except Exception:
+        # A charge that cannot even be written down; the customer does not pay for our mistake.
+        _failures.inc()
+        log.exception("settlement of %s", order.res)
+        return await reservations.release(order, "gateway_error", outcome.served)
+
+
+async def _tell(
+    exchange: Exchange, unit: str, told: Told, outcome: Outcome, closed: Closed
+) -> None:
+    amounts = {"charged": closed.charge, "available": closed.available}
+    texts = {
+        name: None if nanos is None else decimal_text(nanos, unit)
+        for name, nanos in amounts.items()
+    }
+    headers = (*told.headers(), *ours(texts))
+    if outcome.refusal is not None:
+        await exchange.refuse(outcome.refusal, headers)
+    elif exchange.started:
+        await exchange.put(outcome.last)
+        await exchange.end()
+    else:
+        exchange.answer(outcome.status, (*outcome.headers, *headers), outcome.body or b"")

@@ -1,0 +1,73 @@
+"""Serves the gateway on its port; several workers may share one."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+_BACKLOG: Final = 2048
+# Longer than clients keep an idle connection: they close it, and never write to a closed one.
+_KEEP_ALIVE_S: Final = 75
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # the process's own supervision handles signals
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Host and port of `host:port`; ValueError for anything else."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise ValueError(f"FAREBOX_LISTEN must be host:port, not {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def listen(address: tuple[str, int], *, shared: bool) -> socket.socket:
+    """A listening socket; `shared` lets other workers listen there too.
+
+    Raises:
+        OSError: the address is taken; the text names it.
+    """
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error}") from error
+    return listening
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, listening: socket.socket, *, grace_s: float) -> AsyncIterator[None]:
+    """Serve an ASGI application; on the way out running requests get `grace_s` seconds."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(grace_s)),
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]), name="http server")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait({task})
+        listening.close()

@@ -1,0 +1,118 @@
+"""Reads usage out of a chat completion, whole or in pieces, and changes no byte of it.
+
+Of a stream only the events that can matter are parsed; the one that carries nothing but the usage
+is left out when the client did not ask for it.
+"""
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from libs.catalogue import Usage
+from services.gateway.meter import UpstreamBrokenError, token_usage
+from services.gateway.sse import EventTooLargeError, Splitter, data_of
+
+# Inside a JSON text a quote is escaped, so what a model says can never match these.
+_USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
+_ERROR: Final = re.compile(rb'"error"\s*:\s*["{]')
+_FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]{1,32})"')
+_TEXT: Final = re.compile(
+    rb'"(?:content|refusal|reasoning_content|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"'
+)
+_DONE: Final = b"[DONE]"
+
+
+class ChatMeter:
+    """Meters one answer; `strip_usage` when the usage was asked for by us alone."""
+
+    def __init__(self, *, choices: int, strip_usage: bool) -> None:
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.delivered = 0
+        self.held = b""
+        self.failed = False
+        self._choices = choices
+        self._strip_usage = strip_usage
+        self._splitter = Splitter()
+        self._finished = 0
+        self._done = False
+
+    @property
+    def complete(self) -> bool:
+        """All choices ended, or the end was announced."""
+        return self._done or self._finished >= self._choices
+
+    def whole(self, body: bytes) -> None:
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise UpstreamBrokenError from error
+        if not isinstance(answer, dict) or (answer.get("error") and not answer.get("choices")):
+            raise UpstreamBrokenError
+        self.usage = _usage_of(answer)
+        self._read_ends(body)
+        if self.usage is None:
+            self._read_text(body)
+        self._done = True
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            events = self._splitter.feed(data)
+        except EventTooLargeError as error:
+            raise UpstreamBrokenError from error
+        return b"".join([event for event in events if self._passes(event)])
+
+    def end(self) -> bytes:
+        # An end without its blank line is no event by the book, but some providers write it so.
+        rest = self._splitter.rest()
+        return rest if rest and self._passes(rest) else b""
+
+    def _passes(self, event: bytes) -> bool:
+        """Read one event; whether it is relayed now."""
+        if self._done:
+            return False
+        if _DONE in event and data_of(event).strip() == _DONE:
+            self.held = event
+            self._done = True
+            return False
+        if _USAGE.search(event) and self._is_only_usage(event):
+            return not self._strip_usage
+        if _ERROR.search(event) and isinstance(_parsed(event).get("error"), dict | str):
+            self.failed = True
+        self._read_ends(event)
+        self._read_text(event)
+        return True
+
+    def _is_only_usage(self, event: bytes) -> bool:
+        chunk = _parsed(event)
+        # A provider that repeats a broken count after a good one has still told the good one.
+        self.usage = _usage_of(chunk) or self.usage
+        return chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
+
+    def _read_ends(self, raw: bytes) -> None:
+        for match in _FINISH.finditer(raw):
+            self._finished += 1
+            self.finish = match[1].decode()
+
+    def _read_text(self, raw: bytes) -> None:
+        self.delivered += sum(map(len, _TEXT.findall(raw)))
+
+
+def _parsed(event: bytes) -> dict[str, Any]:
+    try:
+        chunk = orjson.loads(data_of(event))
+    except orjson.JSONDecodeError:
+        return {}
+    return chunk if isinstance(chunk, dict) else {}
+
+
+def _usage_of(answer: dict[str, Any]) -> Usage | None:
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return token_usage(
+        usage.get("prompt_tokens"), 0 if cached is None else cached, usage.get("completion_tokens")
+    )

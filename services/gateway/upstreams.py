@@ -1,0 +1,125 @@
+"""Calls to the upstreams: with our key, never with the client's, over pooled connections."""
+
+import os
+from collections.abc import Mapping
+from typing import Final, Self
+
+import aiohttp
+from yarl import URL
+
+from libs.catalogue import Catalogue, Upstream
+from services.gateway.deadline import Deadline
+from services.gateway.errors import Refusal, upstream_failed
+
+# Below what providers keep open: a connection that is closed under a POST cannot be retried.
+_KEEPALIVE_S: Final = 4.0
+_NAMES_S: Final = 60
+
+
+class Upstreams:
+    """All upstreams of the catalogue; an async context that holds the connections."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        answer_max: int,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._answer_max = answer_max
+        self._keys = {
+            upstream.name: environment.get(upstream.key_env, "")
+            for upstream in catalogue.upstreams.values()
+        }
+        self._urls: dict[tuple[str, str], URL] = {}
+
+    @property
+    def without_key(self) -> list[str]:
+        """The upstreams whose key is not in the environment; they are called without one."""
+        return [name for name, key in self._keys.items() if not key]
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_NAMES_S
+            ),
+            # A cookie of one customer's answer must never reach an upstream with another's request.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def send(
+        self,
+        upstream: Upstream,
+        method: str,
+        path: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str],
+        query: str = "",
+    ) -> aiohttp.ClientResponse:
+        """Send a request and return the answer's head; the caller closes it.
+
+        Raises:
+            Refusal: 502 no connection, or it broke; 504 no connection in time.
+        """
+        sent = {**headers, "accept-encoding": "identity", "user-agent": "farebox"}
+        if key := self._keys[upstream.name]:
+            sent["authorization"] = f"Bearer {key}"
+        try:
+            return await self._session.request(
+                method,
+                self._url(upstream, path, query),
+                data=body or None,
+                headers=sent,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=upstream.timeouts.connect_s),
+            )
+        except aiohttp.ConnectionTimeoutError as error:
+            raise upstream_timeout() from error
+        except aiohttp.ClientConnectorError as error:
+            message = "The provider cannot be reached."
+            raise upstream_failed(502, "upstream_unreachable", message) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise broken_off() from error
+
+    async def read(
+        self, response: aiohttp.ClientResponse, deadline: Deadline, idle_s: float
+    ) -> bytes:
+        """The whole body.
+
+        Raises:
+            Refusal: 502 the connection broke, or the body is larger than `answer_max`.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async for piece in response.content.iter_any():
+                deadline.within(idle_s)
+                size += len(piece)
+                if size > self._answer_max:
+                    message = "The provider's answer is too large."
+                    raise upstream_failed(502, "upstream_invalid", message)
+                pieces.append(piece)
+        except (aiohttp.ClientError, OSError) as error:
+            raise broken_off() from error
+        return b"".join(pieces)
+
+    def _url(self, upstream: Upstream, path: str, query: str) -> URL:
+        place = (upstream.name, path)
+        url = self._urls.get(place)
+        if url is None:
+            url = self._urls[place] = URL(upstream.base_url.rstrip("/") + path)
+        return url.with_query(query) if query else url
+
+
+def upstream_timeout() -> Refusal:
+    return upstream_failed(504, "upstream_timeout", "The provider did not answer in time.")
+
+
+def broken_off() -> Refusal:
+    return upstream_failed(502, "upstream_interrupted", "The provider broke off its answer.")
