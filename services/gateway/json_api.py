@@ -1,0 +1,113 @@
+"""What stands before a JSON API: who is calling, and how large the request may be.
+
+FastAPI reads a body before it asks who sent it; here the caller is known first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.problems import Problem, ProblemBody, answer_problems, problem_of
+
+CALLER: Final = "farebox.caller"
+BODY_MAX: Final = 64 * 1024
+BODY_TIMEOUT_S: Final = 30.0
+
+Authorize = Callable[[Scope], Awaitable[object]]
+
+
+def json_api(title: str, prefix: str, description: str) -> FastAPI:
+    """An application whose errors are problems and whose description is at `prefix`."""
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="1",
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    answer_problems(app)
+    return app
+
+
+def describe(app: FastAPI) -> None:
+    """Put the problem document into the description, and the 422 that is not ours out of it."""
+    schema = app.openapi()
+    components = schema.setdefault("components", {}).setdefault("schemas", {})
+    schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    schema["security"] = [{"bearer": []}]
+    components["ProblemBody"] = ProblemBody.model_json_schema()
+    for name in ("HTTPValidationError", "ValidationError"):
+        components.pop(name, None)
+    for path in schema["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+
+
+class Door:
+    """Lets a request in when its caller is known and its body is small.
+
+    `authorize` returns the caller, who is then `scope[CALLER]`, or raises; requests for
+    `open_paths` need none.
+    """
+
+    def __init__(
+        self, app: ASGIApp, authorize: Authorize, *, open_paths: frozenset[str] = frozenset()
+    ) -> None:
+        self._app = app
+        self._authorize = authorize
+        self._open_paths = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            if scope["path"] not in self._open_paths:
+                scope[CALLER] = await self._authorize(scope)
+            body = await _read(scope, receive)
+        except Exception as error:  # noqa: BLE001 - every failure is answered
+            await problem_of(error).response()(scope, receive, send)
+            return
+        if body is not None:
+            await self._app(scope, _replay(body, receive), send)
+
+
+async def _read(scope: Scope, receive: Receive) -> bytes | None:
+    """The whole body, or None when the client has gone."""
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > BODY_MAX:
+        raise _too_large()
+    parts, size, more = [], 0, True
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while more:
+                message: Message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > BODY_MAX:
+                    raise _too_large()
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise Problem(408, "request_timeout", "The request body did not arrive.") from None
+    return b"".join(parts)
+
+
+def _too_large() -> Problem:
+    detail = f"The request body is larger than {BODY_MAX} bytes."
+    return Problem(413, "request_too_large", detail, headers={"connection": "close"})
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    waiting: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay

@@ -1,0 +1,138 @@
+"""A stand-in for the ledger's client: the ledger's own rules, no database and no NATS."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from libs.events.codec import decode_command, encode_command
+from libs.events.commands import Command, IssueKey, allowed_class
+from libs.events.fingerprints import fingerprint
+from libs.events.replies import Reply
+from libs.runtime.errors import LedgerUnavailable, QueryFailed
+from services.ledger.answers import Recorded, accepted, refused
+from services.ledger.domain.state import Accepted, Account, Conflict
+from tests.support.deciding import Rules
+
+
+@dataclass
+class LedgerInMemory:
+    """Decides, remembers commands and answers the questions about accounts.
+
+    `command_class`: what the sender may send. `away`: nobody answers. `told`: answers to questions
+    that need projections, by name.
+    """
+
+    command_class: str
+    away: bool = False
+    rules: Rules = field(default_factory=Rules)
+    sent: list[Command] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _replies: dict[tuple[str, str, str], tuple[bytes, Reply]] = field(default_factory=dict)
+    _prefixes: dict[str, str] = field(default_factory=dict)
+
+    def ledger_now(self) -> datetime:
+        return self.rules.at
+
+    async def send(self, command: Command, *, give_up_s: float) -> Reply:
+        assert give_up_s > 0
+        if self.away:
+            raise LedgerUnavailable("away")
+        assert decode_command(encode_command(command)) == command
+        assert allowed_class(command, self.command_class), command.kind
+        self.sent.append(command)
+        identity = (command.caller_id, command.kind, command.account_id)
+        if identity in self._replies:
+            first, reply = self._replies[identity]
+            if first == fingerprint(command):
+                return reply
+            conflict = Conflict("fingerprint", reply.position)
+            return Reply(**refused(conflict, command.account_id, 1))
+        return self._decide(command, identity)
+
+    def _decide(self, command: Command, identity: tuple[str, str, str]) -> Reply:
+        before = len(self.rules.events)
+        decision = self.rules.run(command)
+        if not isinstance(decision, Accepted):
+            return Reply(**refused(decision, command.account_id, 1))
+        events = [
+            Recorded(before + number, event.type, event.data)
+            for number, event in enumerate(self.rules.events[before:], start=1)
+        ]
+        reply = Reply(**accepted(command.kind, command.account_id, 1, events))
+        self._replies[identity] = (fingerprint(command), reply)
+        if isinstance(command, IssueKey):
+            self._prefixes[command.data.key_id] = command.data.prefix
+        return reply
+
+    async def query(
+        self,
+        name: str,
+        data: dict[str, Any],
+        *,
+        account_id: str | None = None,
+        partition: int | None = None,
+    ) -> dict[str, Any]:
+        self.asked.append((name, data))
+        if self.away:
+            raise LedgerUnavailable("away")
+        position = len(self.rules.events)
+        if name in self.told:
+            return {"ok": True, "position": position, "as_of_position": 7, "data": self.told[name]}
+        assert account_id is not None
+        account = self.rules.accounts.get(account_id)
+        if account is None:
+            raise QueryFailed("unknown_account", "no such account")
+        facts = {"balance": self._balance, "keys": self._keys, "recharge": self._recharge}[name]
+        return {"ok": True, "position": position, "as_of_position": None, "data": facts(account)}
+
+    def _balance(self, account: Account) -> dict[str, Any]:
+        return {
+            "unit": account.unit,
+            "plan": account.plan,
+            "available": str(account.available),
+            "reserved": str(account.reserved),
+            "total": str(account.total),
+            "status": account.status,
+            "armed": account.armed,
+            "freezes": list(account.freezes),
+        }
+
+    def _keys(self, account: Account) -> dict[str, Any]:
+        rows = [
+            {
+                "key_id": key.key_id,
+                "purpose": key.purpose,
+                "prefix": self._prefixes[key.key_id],
+                "allowed": None if key.allowed is None else list(key.allowed),
+                "cap_total": None,
+                "cap_day": None,
+                "cap_month": None,
+                "expires_at": key.expires_at,
+                "lineage": key.lineage,
+                "rotates": None,
+                "status": "revoked" if key.revoked else "active",
+                "position": 1,
+            }
+            for key in account.keys.values()
+        ]
+        return {"keys": rows}
+
+    def _recharge(self, account: Account) -> dict[str, Any]:
+        state = account.recharge
+        policy = state and {
+            "enabled": state.enabled,
+            "threshold": str(state.threshold),
+            "basis": state.basis,
+            "amount": str(state.amount),
+            "pack": state.pack,
+            "caps": {"charge": None, "day": None, "month": None},
+        }
+        return {
+            "policy": policy,
+            "open_attempt": None,
+            "failures_in_row": state.failures_in_row if state else 0,
+            "next_at": state.next_at if state else None,
+            "suspended": state.suspended if state else False,
+            "armed": account.armed,
+        }
