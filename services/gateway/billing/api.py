@@ -1,0 +1,70 @@
+"""/billing/v1: balance, statement, receipts, prices, packs and auto-recharge of one account."""
+
+from typing import Final, Protocol
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Scope
+
+from libs.catalogue import Catalogue
+from services.gateway.billing import auto_recharge, prices, purchases, receipts, statement
+from services.gateway.billing.context import Billing, Keys
+from services.gateway.billing.payments import Client, Payments
+from services.gateway.json_api import Door, describe, json_api
+from services.gateway.keys import AuthError
+from services.gateway.ledger_calls import Ledger
+from services.gateway.problems import RESPONSES, RETRY_AFTER_S, Problem
+
+PREFIX: Final = "/billing/v1"
+_DESCRIPTION: Final = (
+    "What an account owner's programs ask. An inference key reads its account's balance and "
+    "prices and the receipts of its own requests; everything else needs an account key. Amounts "
+    "are decimal texts of the account's unit. Errors are RFC 9457."
+)
+
+
+class Host(Protocol):
+    """The part of the gateway that the billing API needs."""
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def nc(self) -> Client: ...
+
+
+def billing_routes() -> FastAPI:
+    """The routes alone, for the description."""
+    app = json_api("Farebox billing", PREFIX, _DESCRIPTION)
+    for module in (statement, receipts, prices, purchases, auto_recharge):
+        app.include_router(module.router, prefix=PREFIX, responses=RESPONSES)
+    describe(app)
+    return app
+
+
+def billing_api(gateway: Host) -> ASGIApp:
+    """The application for every path under /billing/v1."""
+    app = billing_routes()
+    app.state.billing = Billing(
+        catalogue=gateway.catalogue,
+        ledger=gateway.ledger,
+        keys=gateway.keys,
+        payments=Payments(gateway.nc),
+    )
+
+    async def authorize(scope: Scope) -> object:
+        try:
+            return await gateway.keys.authenticate(scope["headers"])
+        except AuthError as error:
+            raise _refused(error) from error
+
+    return Door(app, authorize, open_paths=frozenset({f"{PREFIX}/openapi.json"}))
+
+
+def _refused(error: AuthError) -> Problem:
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    if error.status == 503:
+        headers = {"retry-after": str(RETRY_AFTER_S)}
+    return Problem(error.status, error.code, error.message, headers=headers)

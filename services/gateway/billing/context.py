@@ -1,0 +1,72 @@
+"""What every route of the billing API shares, and which key may use which route (ACC-7)."""
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Header, Request
+
+from libs.catalogue import Catalogue, Plan
+from services.gateway.billing.payments import Payments
+from services.gateway.json_api import CALLER
+from services.gateway.keys import Headers, KeyInfo
+from services.gateway.ledger_calls import Ledger
+from services.gateway.problems import Problem
+
+
+class Keys(Protocol):
+    """Who is calling."""
+
+    async def authenticate(self, headers: Headers) -> KeyInfo: ...
+
+
+@dataclass(frozen=True)
+class Billing:
+    """What is sold, who is calling, and whom to ask: the ledger and payments."""
+
+    catalogue: Catalogue
+    ledger: Ledger
+    keys: Keys
+    payments: Payments
+
+    def plan_of(self, key: KeyInfo) -> Plan:
+        """The plan of the key's account; a Problem when the catalogue no longer has it."""
+        plan = self.catalogue.plans.get(key.plan)
+        if plan is None:
+            detail = f"The plan {key.plan!r} of this account is not in the catalogue."
+            raise Problem(409, "unknown_plan", detail)
+        return plan
+
+
+def _billing(request: Request) -> Billing:
+    billing: Billing = request.app.state.billing
+    return billing
+
+
+def _caller(request: Request) -> KeyInfo:
+    key: KeyInfo = request.scope[CALLER]
+    return key
+
+
+def _owner(request: Request) -> KeyInfo:
+    key = _caller(request)
+    if key.purpose != "account":
+        detail = f"This is a key for purpose '{key.purpose}'; use an account key here."
+        raise Problem(403, "scope_missing", detail, purpose=key.purpose)
+    return key
+
+
+TheBilling = Annotated[Billing, Depends(_billing)]
+Caller = Annotated[KeyInfo, Depends(_caller)]
+"""Any valid key."""
+Owner = Annotated[KeyInfo, Depends(_owner)]
+"""An account key: 403 `scope_missing` for any other."""
+MaybeIdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[ -~]+$",
+        description="Repeating a request with the same key does it once.",
+    ),
+]

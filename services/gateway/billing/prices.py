@@ -1,0 +1,36 @@
+"""What the account's plan sells, at which price."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from libs.catalogue import price_lines
+from services.gateway.billing.context import Caller, TheBilling
+
+router = APIRouter(tags=["prices"])
+
+
+class Prices(BaseModel):
+    """`catalogue` names this version of all prices; it is on every receipt.
+
+    A model's prices are per `per_tokens` tokens and hold the margin: tokens x price, summed and
+    rounded up once to `step`, is the charge.
+    """
+
+    plan: str
+    unit: str
+    catalogue: str
+    prices: list[dict[str, Any]]
+
+
+@router.get("/prices")
+async def prices(billing: TheBilling, key: Caller) -> Prices:
+    """Every model and operation that this account can use, in its unit."""
+    plan = billing.plan_of(key)
+    return Prices(
+        plan=plan.name,
+        unit=plan.unit,
+        catalogue=billing.catalogue.hash,
+        prices=list(price_lines(billing.catalogue, plan)),
+    )
