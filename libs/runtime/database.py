@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: dedicated ones for writers and locks, pools for the rest."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -49,19 +49,13 @@ async def connect(
 
 
 @contextlib.asynccontextmanager
-async def pool(
-    settings: Settings,
-    size: int,
-    *,
-    server_settings: Mapping[str, str] | None = None,
-    **options: Any,
-) -> AsyncIterator[Pool]:
-    """Yield an open pool of at most ``size`` connections and close it on the way out.
+async def pool(settings: Settings, size: int, **options: Any) -> AsyncIterator[Pool]:
+    """Open a pool of at most ``size`` connections, closed on the way out.
 
     Raises:
-        DatabaseUnavailable: as ``connect`` does.
+        DatabaseUnavailable: as for ``connect``.
     """
-    arguments = _arguments(settings, "", server_settings) | options
+    arguments = _arguments(settings, "", options.pop("server_settings", None)) | options
     with _as_unavailable():
         made: Pool = await asyncpg.create_pool(min_size=1, max_size=size, **arguments)
     try:
@@ -92,7 +86,7 @@ def _arguments(
 
 
 @contextlib.contextmanager
-def _as_unavailable() -> Any:
+def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

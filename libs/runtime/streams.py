@@ -1,9 +1,9 @@
-"""Every stream and durable consumer, made in one place by the NATS user `provision`.
+"""The JetStream streams and durable consumers of an installation, made in this one place.
 
-A service only binds to what is here: a client that creates on the way ignores changed settings.
+Every stream is a copy or a queue of what PostgreSQL holds: deleting one loses nothing for good.
 """
 
-from typing import Final
+from collections.abc import Mapping, Sequence
 
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -11,7 +11,6 @@ from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
     DeliverPolicy,
-    DiscardPolicy,
     RetentionPolicy,
     StorageType,
     StreamConfig,
@@ -20,88 +19,107 @@ from nats.js.errors import NotFoundError
 
 from libs.events import subjects
 
-DAY_S: Final = 24 * 3600
-FOLLOWERS: Final = ("recharge", "payments")
-"""Services with a durable consumer of that name on every LEDGER stream."""
-ACK_WAIT_S: Final = 60.0
-MAX_ACK_PENDING: Final = 4096
+DAY_S = 86_400
+SCHEDULES = "recharge.schedule.>"
+SWEEPS = f"{subjects.RECHARGE_SWEEP}.>"
+SWEEP_DURABLE = "recharge"
+ACK_WAIT_S = 30
+QUARANTINE_BYTES = 256 * 1024 * 1024
+
+DURABLES: Mapping[str, Sequence[str]] = {
+    "payments": ("RechargeStarted",),
+    "recharge": ("BalanceFellBelowThreshold",),
+}
+"""Durable consumers of every LEDGER stream, by name, with the event types each wants."""
 
 
-def ledger_stream(partition: int) -> StreamConfig:
-    """A copy of one partition's log: sequence == position, so nothing may be deleted from it."""
+async def provision(
+    nc: Client, partitions: int, durables: Mapping[str, Sequence[str]] = DURABLES
+) -> None:
+    """Make or bring up to date all streams and durables, as NATS user ``provision``.
+
+    Repeating it changes nothing and loses nothing. ``durables`` with no event types get all.
+    """
+    js = nc.jetstream()
+    for partition in range(partitions):
+        await _ensure_stream(js, ledger_stream(partition))
+        for name, types in durables.items():
+            await _ensure_durable(js, partition, name, types)
+    await _ensure_stream(js, _recharge_stream())
+    await js.add_consumer(
+        subjects.RECHARGE_STREAM,
+        ConsumerConfig(
+            durable_name=SWEEP_DURABLE,
+            filter_subject=SWEEPS,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+        ),
+    )
+    await _ensure_stream(js, _quarantine_stream())
+
+
+def ledger_stream(partition: int, first_position: int | None = None) -> StreamConfig:
+    """Describe the stream of a partition's events, in which sequence == position.
+
+    ``first_position`` starts a new stream in the middle of an old log.
+    """
     return StreamConfig(
         name=subjects.stream(partition),
         subjects=[subjects.events(partition)],
-        storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.OLD,
+        storage=StorageType.FILE,
         max_age=30 * DAY_S,
+        allow_atomic=True,  # the relay's batches
+        allow_direct=True,  # the relay compares bytes
         deny_delete=True,
         deny_purge=True,
-        allow_direct=True,
-        allow_atomic=True,
+        first_seq=first_position,
     )
 
 
-def recharge_stream() -> StreamConfig:
-    """The sweep's schedule. No max_age: it would delete the schedule itself, in silence."""
+def _recharge_stream() -> StreamConfig:
     return StreamConfig(
         name=subjects.RECHARGE_STREAM,
-        subjects=["recharge.schedule.>", "recharge.sweep.>"],
+        subjects=[SCHEDULES, SWEEPS],
+        retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
-        max_msgs_per_subject=1,
+        max_msgs_per_subject=1,  # a sweep that nobody took is replaced by the next
+        max_age=0,  # with an age the schedule itself would age out and sweeping stop
         allow_msg_schedules=True,
     )
 
 
-def quarantine_stream() -> StreamConfig:
+def _quarantine_stream() -> StreamConfig:
     return StreamConfig(
         name=subjects.QUARANTINE_STREAM,
-        subjects=["quarantine.*.*"],
+        subjects=[subjects.ALL_QUARANTINE],
+        retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
-        discard=DiscardPolicy.OLD,
         max_age=30 * DAY_S,
-        max_bytes=256 * 1024 * 1024,
+        max_bytes=QUARANTINE_BYTES,  # a flood of rubbish must not fill the disk
     )
 
 
-def follower(name: str) -> ConsumerConfig:
-    """A durable pull consumer; where it stands is decided by who follows, by reset."""
-    return ConsumerConfig(
+async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
+    """Create the stream, or give an existing one the wanted settings."""
+    assert wanted.name is not None
+    try:
+        await js.stream_info(wanted.name)
+    except NotFoundError:
+        await js.add_stream(wanted)
+    else:
+        await js.update_stream(wanted)
+
+
+async def _ensure_durable(
+    js: JetStreamContext, partition: int, name: str, types: Sequence[str]
+) -> None:
+    """Create or update a consumer that is read in order and acknowledged by its last message."""
+    config = ConsumerConfig(
         durable_name=name,
         deliver_policy=DeliverPolicy.ALL,
-        ack_policy=AckPolicy.EXPLICIT,
+        ack_policy=AckPolicy.ALL,
         ack_wait=ACK_WAIT_S,
-        max_ack_pending=MAX_ACK_PENDING,
+        filter_subjects=[subjects.event(partition, each) for each in types] or None,
     )
-
-
-def sweeper() -> ConsumerConfig:
-    """One run of the sweep at a time, over all processes."""
-    return ConsumerConfig(
-        durable_name="recharge",
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=30.0,
-        filter_subject="recharge.sweep.>",
-    )
-
-
-async def provision(nc: Client, partitions: int) -> None:
-    """Create what is missing and update what differs; safe to run again at any time."""
-    js = nc.jetstream()
-    for partition in range(partitions):
-        await _stream(js, ledger_stream(partition))
-        for name in FOLLOWERS:
-            await js.add_consumer(subjects.stream(partition), follower(name))
-    await _stream(js, recharge_stream())
-    await js.add_consumer(subjects.RECHARGE_STREAM, sweeper())
-    await _stream(js, quarantine_stream())
-
-
-async def _stream(js: JetStreamContext, config: StreamConfig) -> None:
-    try:
-        await js.stream_info(str(config.name))
-    except NotFoundError:
-        await js.add_stream(config)
-    else:
-        await js.update_stream(config)
+    await js.add_consumer(subjects.stream(partition), config)
