@@ -1,5 +1,6 @@
 """Messages to bytes and back. Decoding never raises: what is wrong comes back as Malformed."""
 
+import re
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
@@ -23,6 +24,7 @@ _CANONICAL: Final = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
+_UNPRINTABLE: Final = re.compile("[^ -~]")
 
 
 class Malformed(NamedTuple):
@@ -88,7 +90,8 @@ def decode_event(raw: bytes) -> dict[str, Any] | Malformed:
         body = orjson.loads(raw)
         if not isinstance(body, dict):
             return Malformed("not an object")
-        if body.get("type") in EVENTS and body.get("type_version") == 1:
+        name = body.get("type")
+        if isinstance(name, str) and name in EVENTS and body.get("type_version") == 1:
             _events.validate_json(raw)
         else:
             _envelopes.validate_json(raw)
@@ -117,8 +120,8 @@ def _first_problem(error: ValidationError) -> str:
     """One line about the first thing that is wrong, without what was sent."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    text = f"{place}: {first['msg']}" if place else first["msg"]
-    return text.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")[:300]
+    words = "of no kind we know" if first["type"] == "union_tag_invalid" else first["msg"]
+    return _UNPRINTABLE.sub("?", f"{place}: {words}" if place else words)[:300]
 
 
 def _absent(command: Command) -> str | None:

@@ -183,7 +183,7 @@ UsageKey = Annotated[str, _text("^[A-Za-z0-9_.]{1,48}$")]
 Usage = Annotated[dict[UsageKey, Count], Field(max_length=24)]
 Allowed = Annotated[tuple[Name, ...], Field(max_length=50)]
 Allocation = Annotated[tuple[tuple[GrantNo, Nanos], ...], Field(max_length=MAX_ALLOCATIONS)]
-"""(grant number, nanos) pairs, in the order they were taken."""
+"""(grant number, nanos) pairs in the order they were taken, one for each grant."""
 
 
 class Message(BaseModel):
