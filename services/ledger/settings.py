@@ -23,4 +23,11 @@ class ReaderSettings(Settings):
     """What the reader process reads from the environment. Durations in seconds."""
 
     poll_s: float = 0.25
+    """How often a partition's log is looked at when no hint comes."""
     read_your_writes_s: float = 0.2
+    """How long an answer waits for a projection that is late, before it says how far it is."""
+    batch: int = 500
+    """Events applied to the projections in one transaction, at most."""
+    connections: int = 4
+    """Connections that answer questions; each partition's projections have one of their own."""
+    questions_at_once: int = 64

@@ -1,0 +1,254 @@
+"""What the read side tells: one function per query, from rows to the answer's data."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from libs.events import queries as q
+from libs.events.commands import KIND_CODES
+from libs.events.events import TYPE_NAMES
+from libs.events.ids import caller_bytes, parse_id, partition_of
+from libs.events.times import from_text, to_text
+from libs.runtime.clock import Clock
+from libs.runtime.database import Pool
+from services.ledger.projections import entries as entry_projection
+from services.ledger.projections import requests as request_projection
+from services.ledger.rows import (
+    Row,
+    entry,
+    fitting,
+    id_text,
+    key,
+    receipt,
+    recharge_policy,
+    time_text,
+)
+from services.ledger.statements import load
+
+SQL = load("queries.sql")
+
+LOOK_AGAIN_S = 0.005
+
+
+class QueryError(Exception):
+    """A question that cannot be answered; `code` is for programs, the text for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Told(NamedTuple):
+    """The data of an answer and the positions it is good for."""
+
+    data: dict[str, Any]
+    position: int
+    as_of_position: int | None = None
+
+
+class Queries:
+    """Answers questions about the partitions of one installation.
+
+    `nudge(partition)` asks the projections of this process to look at the log now.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        clock: Clock,
+        *,
+        partitions: int,
+        wait_s: float,
+        nudge: Callable[[int], None],
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._partitions = partitions
+        self._wait_s = wait_s
+        self._nudge = nudge
+
+    async def tell(self, partition: int, question: q.Question) -> Told:
+        """Answer a question. Raises QueryError, or asyncpg's errors when Postgres is away."""
+        account_id = getattr(question, "account_id", None)
+        if partition >= self._partitions or (
+            account_id is not None and partition_of(account_id, self._partitions) != partition
+        ):
+            raise QueryError("wrong_partition", f"partition {partition} cannot answer this")
+        return await ANSWERS[type(question)](self, partition, question)
+
+    async def installation(self, p: int, _question: q.InstallationQuestion) -> Told:
+        row = await self._row("unknown_installation", "installation", p)
+        now = self._clock.now()
+        if row["last_body"] is not None:
+            # The ledger's time never runs backwards: it is at least that of the last event.
+            now = max(now, from_text(orjson.loads(row["last_body"])["occurred_at"]))
+        data = {
+            "partitions": row["partitions"],
+            "incarnation": row["incarnation"],
+            "last_position": row["log_end"],
+            "ledger_now": to_text(now),
+        }
+        return Told(data, row["log_end"])
+
+    async def key_by_hash(self, p: int, question: q.KeyByHashQuestion) -> Told:
+        row = await self._row("unknown_key", "key_by_hash", p, bytes.fromhex(question.hash))
+        data = {
+            "key_id": id_text("key", row["key_id"]),
+            "account_id": id_text("acct", row["account_id"]),
+            "purpose": row["purpose"],
+            "allowed": row["allowed"],
+            "unit": row["unit"],
+            "plan": row["plan"],
+            "key_status": row["key_status"],
+            "account_status": row["account_status"],
+            "expires_at": time_text(row["expires_at"]),
+        }
+        return Told(data, row["log_end"])
+
+    async def balance(self, p: int, question: q.BalanceQuestion) -> Told:
+        account, at_least = parse_id(question.account_id, "acct"), question.min_position or 0
+        deadline = self._clock.monotonic() + self._wait_s
+        row = await self._row("unknown_account", "account", p, account)
+        while row["log_end"] < at_least and self._clock.monotonic() < deadline:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            row = await self._row("unknown_account", "account", p, account)
+        data = {
+            "unit": row["unit"],
+            "plan": row["plan"],
+            "available": str(row["available"]),
+            "reserved": str(row["reserved"]),
+            "total": str(row["available"] + row["reserved"]),
+            "status": row["status"],
+            "armed": row["armed"],
+            "freezes": orjson.loads(row["state"])["freezes"],
+        }
+        return Told(data, row["log_end"])
+
+    async def entries(self, p: int, question: q.EntriesQuestion) -> Told:
+        account = parse_id(question.account_id, "acct")
+        log_end, as_of = await self._caught_up(p, account, entry_projection.NAME)
+        after = [int(part) for part in (question.after or "0:0").split(":")]
+        if question.after is None:
+            after = [0, -1]
+        rows = await self._pool.fetch(SQL["entries"], account, *after, as_of, question.limit + 1)
+        page = fitting(entry(row) for row in rows[: question.limit])
+        more = len(page) < len(rows)
+        last = page[-1] if more else None
+        cursor = f"{last['position']}:{last['line']}" if last else None
+        return Told({"entries": page, "next": cursor}, log_end, as_of)
+
+    async def request(self, p: int, question: q.RequestQuestion) -> Told:
+        account = parse_id(question.account_id, "acct")
+        log_end, as_of = await self._caught_up(p, account, request_projection.NAME)
+        res = parse_id(question.res, "req")
+        row = await self._pool.fetchrow(SQL["request"], res, account)
+        if row is None:
+            raise QueryError("unknown_request", "no such request of this account")
+        return Told(receipt(row), log_end, as_of)
+
+    async def events(self, p: int, question: q.EventsQuestion) -> Told:
+        log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
+        rows = await self._pool.fetch(SQL["events"], p, question.from_, question.limit)
+        page = fitting(
+            {
+                "position": row["position"],
+                "type": TYPE_NAMES.get(row["type"], f"unknown_{row['type']}"),
+                "body": row["body"].decode(errors="replace"),
+            }
+            for row in rows
+        )
+        return Told({"events": page}, log_end)
+
+    async def recharge(self, p: int, question: q.RechargeQuestion) -> Told:
+        account = parse_id(question.account_id, "acct")
+        row = await self._row("unknown_account", "account", p, account)
+        state = orjson.loads(row["state"])["recharge"]
+        data: dict[str, Any] = {
+            "policy": recharge_policy(state) if state else None,
+            "open_attempt": None,
+            "failures_in_row": state["failures_in_row"] if state else 0,
+            "next_at": state["next_at"] if state else None,
+            "suspended": state["suspended"] if state else False,
+            "armed": row["armed"],
+        }
+        if state and state["attempt"]:
+            data["open_attempt"] = await self._open_attempt(p, account, state["attempt"])
+        return Told(data, row["log_end"])
+
+    async def _open_attempt(
+        self, p: int, account: UUID, attempt: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The price stands in the event alone: the ledger admits credits, not money."""
+        caller = UUID(bytes=caller_bytes(attempt["attempt_id"]))
+        kind = KIND_CODES["StartRecharge"]
+        rows = await self._pool.fetch(SQL["command_events"], caller, kind, account, p)
+        bodies = [orjson.loads(row["body"]) for row in rows]
+        started = next(body for body in bodies if body["type"] == "RechargeStarted")
+        return {
+            "attempt_id": attempt["attempt_id"],
+            "credits": str(attempt["credits"]),
+            "price": started["data"]["price"],
+            "started_at": attempt["started_at"],
+        }
+
+    async def reservations(self, p: int, question: q.ReservationsQuestion) -> Told:
+        log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
+        after = parse_id(question.after, "req") if question.after else UUID(int=0)
+        rows = await self._pool.fetch(SQL["reservations"], p, after, question.limit + 1)
+        page = fitting(
+            {
+                "reservation_id": id_text("req", row["reservation_id"]),
+                "account_id": id_text("acct", row["account_id"]),
+                "amount": str(row["amount"]),
+                "expires_at": time_text(row["expires_at"]),
+                "position": row["position"],
+            }
+            for row in rows[: question.limit]
+        )
+        following = page[-1]["reservation_id"] if len(page) < len(rows) else None
+        return Told({"reservations": page, "next": following}, log_end)
+
+    async def keys(self, p: int, question: q.KeysQuestion) -> Told:
+        """Active keys first, then the latest of the revoked ones, as many as fit."""
+        account = parse_id(question.account_id, "acct")
+        row = await self._row("unknown_account", "account", p, account)
+        rows = await self._pool.fetch(SQL["keys"], account, p)
+        return Told({"keys": fitting(map(key, rows))}, row["log_end"])
+
+    async def _row(self, code: str, name: str, *arguments: object) -> Row:
+        row: Row | None = await self._pool.fetchrow(SQL[name], *arguments)
+        if row is None:
+            raise QueryError(code, f"nothing of that name here ({code})")
+        return row
+
+    async def _caught_up(self, p: int, account: UUID, projection: str) -> tuple[int, int]:
+        """Wait a moment until a projection knows everything of an account: (log end, reached).
+
+        So a caller reads what it wrote, through whichever process; when the projection is late
+        the answer says how far it came.
+        """
+        deadline = self._clock.monotonic() + self._wait_s
+        while True:
+            row = await self._row("unknown_account", "standing", p, account, projection)
+            late = row["reached"] < row["needed"]
+            if not late or self._clock.monotonic() >= deadline:
+                return row["log_end"], row["reached"]
+            self._nudge(p)
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+Answer = Callable[[Queries, int, Any], Awaitable[Told]]
+ANSWERS: Mapping[type[q.Question], Answer] = {
+    q.InstallationQuestion: Queries.installation,
+    q.KeyByHashQuestion: Queries.key_by_hash,
+    q.BalanceQuestion: Queries.balance,
+    q.EntriesQuestion: Queries.entries,
+    q.RequestQuestion: Queries.request,
+    q.EventsQuestion: Queries.events,
+    q.RechargeQuestion: Queries.recharge,
+    q.ReservationsQuestion: Queries.reservations,
+    q.KeysQuestion: Queries.keys,
+}
