@@ -5,6 +5,7 @@ serves both, a benchmark with it would measure the client. Protocol: docs.nats.i
 """
 
 import asyncio
+from typing import cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -40,8 +41,7 @@ class Wire(asyncio.Protocol):
         return wire
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its shape
         transport.write(
             b"CONNECT " + orjson.dumps(self._login) + b"\r\n"
             + f"SUB {self.inbox}.* 1\r\nPING\r\n".encode()

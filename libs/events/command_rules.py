@@ -1,17 +1,23 @@
 """Rules between the fields of one command, beyond what each field allows by itself."""
 
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
 from libs.events.commands import Clawback, Command, Reserve, Settle
 
 
 def rule_problem(command: Command) -> str | None:
     """What contradicts itself in a command, None when nothing does."""
-    if isinstance(command, Reserve):
-        return None if command.data.at_least <= command.data.amount else "at_least above amount"
-    if isinstance(command, Settle):
-        return None if command.data.margin <= command.data.charge else "margin above charge"
-    if isinstance(command, Clawback):
-        return _clawback_problem(command)
-    return None
+    rule = _RULES.get(command.kind)  # by kind: isinstance on a pydantic class is slow
+    return rule(command) if rule else None
+
+
+def _reserve_problem(command: Reserve) -> str | None:
+    return None if command.data.at_least <= command.data.amount else "at_least above amount"
+
+
+def _settle_problem(command: Settle) -> str | None:
+    return None if command.data.margin <= command.data.charge else "margin above charge"
 
 
 def _clawback_problem(command: Clawback) -> str | None:
@@ -25,3 +31,10 @@ def _clawback_problem(command: Clawback) -> str | None:
     if data.payment is None:
         return "returned and paid need a payment"
     return None if data.paid >= 1 and data.returned <= data.paid else "returned above paid"
+
+
+_RULES: Final[Mapping[str, Callable[[Any], str | None]]] = {
+    "Reserve": _reserve_problem,
+    "Settle": _settle_problem,
+    "Clawback": _clawback_problem,
+}

@@ -24,6 +24,7 @@ EMPTY = Slot(None, 0, GENESIS, 0)
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
 
+NAME_RESERVATIONS = frozenset({"Settle", "Release", "ExpireReservation"})
 CLOSING = {
     "CreditsCharged": "settled",
     "CreditsReleased": "released",
@@ -38,6 +39,14 @@ class Pending(NamedTuple):
     key: CommandKey
     fingerprint: bytes
     reply_to: str | None
+
+
+def named_reservation(command: Command) -> str | None:
+    """The reservation a command is about, None when it is about none that should be open."""
+    if command.kind not in NAME_RESERVATIONS:
+        return None
+    res: str = command.data.res  # type: ignore[attr-defined]
+    return res
 
 
 class Loaded(NamedTuple):
@@ -156,7 +165,7 @@ class Batch:
         return orjson.dumps(unwritten("Malformed", command.account_id, self.log.incarnation, data))
 
     def _state(self, command: Command, slot: Slot) -> State:
-        res: str | None = getattr(command.data, "res", None)
+        res = named_reservation(command)
         if res is None:
             return State(slot.account)
         reservation = self.overlay.reservation(res)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from libs.events.commands import KIND_CODES
 from libs.events.ids import caller_bytes
 from services.ledger.answers import Recorded
-from services.ledger.batch import Loaded, Pending
+from services.ledger.batch import Loaded, Pending, named_reservation
 from services.ledger.domain.state import Past
 from services.ledger.store import CommandKey, CommandRow, Store
 from services.ledger.working_set import WorkingSet
@@ -34,7 +34,7 @@ def _on_closed(
     """The reservations that commands name although no such reservation is open."""
     named = set()
     for pending in batch:
-        res = getattr(pending.command.data, "res", None)
+        res = named_reservation(pending.command)
         if res is None or res in working.reservations:
             continue
         if pending.key not in rows and pending.key not in working.commands:

@@ -1,6 +1,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+STEP_S = 0.01
 
 
 def wait_until(holds: Callable[[], object], *, patience_s: float = 10.0, what: str = "") -> None:
@@ -21,3 +24,16 @@ async def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {patience_s} s: {what or holds}")
         await asyncio.sleep(0.01)
+
+
+async def until(condition: Callable[[], Awaitable[Any]], patience_s: float = 10.0) -> Any:
+    """Wait until a condition holds and return what it said; AssertionError when it never does."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while True:
+        found = await condition()
+        if found:
+            return found
+        if loop.time() > deadline:
+            raise AssertionError(f"{condition.__name__} did not hold within {patience_s} s")
+        await asyncio.sleep(STEP_S)

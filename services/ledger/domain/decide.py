@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from libs.events.commands import Command, OpenAccount
 from services.ledger.domain import account as accounts
@@ -28,10 +28,10 @@ def decide(state: State, command: Command, now: Moment) -> Decision:
     if command.deadline is not None and now.at > command.deadline:
         return Declined("deadline_passed")
     draft = Draft(state, command.account_id, now, evolve)
-    if isinstance(command, OpenAccount):
+    if command.kind == "OpenAccount":
         if state.account is not None:
             return Conflict("fingerprint", None)
-        declined = accounts.decide_open(draft, command)
+        declined = accounts.decide_open(draft, cast("OpenAccount", command))
         return declined or Accepted(tuple(draft.events), draft.state)
     if state.account is None:
         return Declined("unknown_account")

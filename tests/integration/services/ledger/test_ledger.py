@@ -18,6 +18,7 @@ from tests.support.deciding import grant, issue_key, open_account, release, rese
 from tests.support.nats import connected
 from tests.support.services import example_config, ledger_client, running
 from tests.support.settings import settings_for
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,11 @@ async def test_the_stream_is_a_copy_with_sequence_equal_to_position(ledger):
     partition = partition_of(account, PARTITIONS)
     async with connected(ledger.database.stack, "provision") as nc:
         js = nc.jetstream()
-        async with asyncio.timeout(5):
-            while (await js.stream_info(f"LEDGER_{partition}")).state.last_seq < reply.position:
-                await asyncio.sleep(0)
+
+        async def relayed() -> bool:
+            return (await js.stream_info(f"LEDGER_{partition}")).state.last_seq >= reply.position
+
+        await until(relayed)
         message = await js.get_msg(f"LEDGER_{partition}", seq=reply.position)
     raw = ledger.database.sql(
         "select encode(body, 'escape') from ledger.events "
@@ -121,13 +124,20 @@ async def test_malformed_bytes_are_answered_and_quarantined(ledger, raw):
     from libs.events.codec import decode_reply
 
     async with connected(ledger.database.stack, "provision") as watch:
-        before = (await watch.jetstream().stream_info("QUARANTINE")).state.messages
+
+
+        async def kept() -> int:
+            return (await watch.jetstream().stream_info("QUARANTINE")).state.messages
+
+        before = await kept()
         async with connected(ledger.database.stack, "gateway") as nc:
             message = await nc.request("ledger.commands.0.use", raw, timeout=2)
         assert decode_reply(message.data).reply == "Malformed"
-        async with asyncio.timeout(5):
-            while (await watch.jetstream().stream_info("QUARANTINE")).state.messages == before:
-                await asyncio.sleep(0)
+
+        async def one_more() -> bool:
+            return await kept() > before
+
+        await until(one_more)
 
 
 async def test_statement_and_receipt_follow_the_reply(ledger):
