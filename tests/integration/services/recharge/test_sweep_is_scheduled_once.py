@@ -1,0 +1,90 @@
+"""RCH-2: NATS fires one sweep per interval, whatever the number of processes."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from services.recharge.sweep import SCHEDULE, Sweep
+from tests.support.nats import Refusals, connected
+from tests.support.waiting import eventually
+
+
+class Runs(list):
+    async def run(self, name):
+        self.append(name)
+        return {"started": 1}
+
+
+async def many(runs, count):
+    async def enough():
+        return len(runs) >= count
+
+    await eventually(enough, what=f"{count} sweeps")
+
+
+@contextlib.asynccontextmanager
+async def following(sweep):
+    task = asyncio.create_task(sweep.follow())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def scheduled(stack):
+    """The schedule as the stream holds it: (sequence, its interval)."""
+    async with connected(stack, "provision") as client:
+        message = await client.jetstream().get_last_msg("RECHARGE", SCHEDULE)
+        return message.seq, message.headers["Nats-Schedule"]
+
+
+@pytest.mark.requirement("RCH-2")
+async def test_two_processes_schedule_one_sweep_and_share_its_runs(streams):
+    runs, refusals = Runs(), Refusals()
+    async with (
+        connected(streams, "recharge", refusals) as one,
+        connected(streams, "recharge", refusals) as two,
+    ):
+        sweeps = [Sweep(nc, runs.run, every_s=1) for nc in (one, two)]
+        for sweep in sweeps:
+            await sweep.schedule()
+        first = await scheduled(streams)
+        assert first[1] == "@every 1s"
+        async with following(sweeps[0]), following(sweeps[1]):
+            await many(runs, 3)
+        await sweeps[1].schedule()
+    assert (await scheduled(streams)) == first, "the phase of a schedule that is there stays"
+    assert len(set(runs)) == len(runs), "a run is done once"
+    assert all(run.startswith("sweep:2") and run.endswith("Z") for run in runs)
+    assert refusals == []
+
+
+async def test_another_interval_takes_the_place_of_the_old_one(streams):
+    runs = Runs()
+    async with connected(streams, "recharge") as nc:
+        await Sweep(nc, runs.run, every_s=1).schedule()
+        async with following(Sweep(nc, runs.run, every_s=2)):
+            await many(runs, 1)
+
+            async def replaced():
+                return (await scheduled(streams))[1] == "@every 2s"
+
+            await eventually(replaced, what="the new interval")
+
+
+@pytest.mark.requirement("RCH-2")
+async def test_a_run_that_breaks_is_not_taken_as_done(streams):
+    async def broken(_name):
+        raise LookupError("broken")
+
+    runs = Runs()
+    async with connected(streams, "recharge") as nc:
+        sweep = Sweep(nc, broken, every_s=1)
+        await sweep.schedule()
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(sweep.follow(), 10)
+        async with following(Sweep(nc, runs.run, every_s=1)):
+            await many(runs, 1)
