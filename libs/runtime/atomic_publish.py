@@ -98,10 +98,10 @@ def _sequence(raw: bytes, expected_last: int) -> int:
     try:
         answer = orjson.loads(raw)
         error = answer.get("error")
-    except (orjson.JSONDecodeError, AttributeError) as problem:
+        if error is None:
+            return int(answer["seq"])
+    except (orjson.JSONDecodeError, AttributeError, KeyError) as problem:
         raise PublishUnknown(f"not an answer of JetStream: {raw[:100]!r}") from problem
-    if error is None:
-        return int(answer["seq"])
     text, code = str(error.get("description")), error.get("err_code")
     if code == _WRONG_LAST_SEQUENCE:
         found = _ENDS_AT.search(text)
