@@ -126,7 +126,8 @@ def _rows(model: type[BaseModel], marked: set[str]) -> Iterator[str]:
     definitions = schema.get("$defs", {})
     for name, field in schema.get("properties", {}).items():
         mark = " *fact*" if name in marked else ""
-        yield f"| `{name}`{mark} | {in_words(field, definitions)} |\n"
+        absent = "" if name in schema["required"] else ", left out when no credits moved"
+        yield f"| `{name}`{mark} | {in_words(field, definitions)}{absent} |\n"
 
 
 def _subjects() -> str:

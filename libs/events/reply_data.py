@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from libs.events.declines import DECLINES
 from libs.events.fields import (
@@ -43,10 +43,15 @@ class Balances(ReplyData):
 
 
 class MaybeBalances(ReplyData):
-    """Of the account, after the command, when it moved credits."""
+    """Of the account after the command; left out of the reply when no credits moved.
 
-    available: Balance | None
-    reserved: Balance | None
+    Any command on an account first expires the grants that are due, so any may move credits.
+    """
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    available: Balance | None = None
+    reserved: Balance | None = None
 
 
 class OpenedData(MaybeBalances):
@@ -54,7 +59,7 @@ class OpenedData(MaybeBalances):
     plan: Name
 
 
-class PlanSetData(ReplyData):
+class PlanSetData(MaybeBalances):
     plan: Name
 
 
@@ -62,11 +67,11 @@ class ClosedData(MaybeBalances):
     reason_code: ReasonCode
 
 
-class FrozenData(ReplyData):
+class FrozenData(MaybeBalances):
     reason: FreezeReason
 
 
-class KeyData(ReplyData):
+class KeyData(MaybeBalances):
     key_id: KeyId | None
     expires_at: Instant | None
 
@@ -102,14 +107,14 @@ class ReleasedData(Balances):
     released: Nanos
 
 
-class AttachedData(ReplyData):
+class AttachedData(MaybeBalances):
     res: ReservationId
     call_id: CallId
     cost_bound: NanosOrZero
     until: Instant
 
 
-class DetachedData(ReplyData):
+class DetachedData(MaybeBalances):
     res: ReservationId
     call_id: CallId
     cost: NanosOrZero
@@ -141,13 +146,13 @@ class ReversedData(Balances):
     shortfall_cancelled: NanosOrZero
 
 
-class RechargeData(ReplyData):
+class RechargeData(MaybeBalances):
     attempt_id: AttemptId | None
     next_at: Instant | None
     suspended: Flag | None
 
 
-class PublishedData(ReplyData):
+class PublishedData(MaybeBalances):
     hash: Sha256
 
 

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from libs.events.codec import Malformed, canonical, decode_reply, encode_reply
 from libs.events.replies import REPLIES, STRICT_REPLIES, Reply
@@ -18,7 +21,24 @@ def test_a_reply_survives_its_bytes(name):
     assert isinstance(reply, Reply)
     assert reply.model_dump() == examples.reply(name)
     strict = STRICT_REPLIES[name].model_validate_json(raw)
-    assert canonical(strict.model_dump(mode="json")) == raw
+    assert canonical(strict.model_dump(mode="json", exclude_unset=True)) == raw
+
+
+@pytest.mark.parametrize("name", ["Opened", "Frozen", "Issued", "Configured"])
+def test_a_reply_without_balances_says_that_no_credits_moved(name):
+    wire = examples.reply(name)
+    lacking = {key: part for key, part in wire["data"].items() if key not in examples.BALANCES}
+    for data in (lacking, lacking | examples.BALANCES):
+        STRICT_REPLIES[name].model_validate_json(encode_reply(wire | {"data": data}))
+
+
+@pytest.mark.parametrize("name", ["Granted", "Reserved", "Settled", "Released", "Refunded"])
+def test_the_reply_to_a_money_command_always_carries_the_balances(name):
+    wire = examples.reply(name)
+    for field in examples.BALANCES:
+        lacking = {key: part for key, part in wire["data"].items() if key != field}
+        with pytest.raises(ValidationError):
+            STRICT_REPLIES[name].model_validate_json(encode_reply(wire | {"data": lacking}))
 
 
 @given(st.binary(max_size=300))
@@ -39,8 +59,6 @@ def test_random_bytes_are_no_reply(raw):
     ],
 )
 def test_a_reply_out_of_bounds_is_malformed(changes):
-    import json
-
     raw = json.dumps(examples.reply("Reserved") | changes).encode()
     assert isinstance(decode_reply(raw), Malformed)
 
