@@ -129,7 +129,7 @@ def free_port() -> int:
 
 def port_is_free(host: str, port: int) -> bool:
     """Say whether a server could listen there now."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
