@@ -1,0 +1,158 @@
+"""`farebox admin` against the real admin API on a real socket, over a ledger in memory."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from farebox.admin import app
+from libs.catalogue import parse
+from libs.events.ids import new_id
+from services.gateway.admin.api import admin_api, holder_of
+from services.gateway.admin.context import Admin
+from services.gateway.server import listen, serving
+from tests.support.catalogue import EXAMPLE
+from tests.support.ledger_in_memory import LedgerInMemory
+
+TOKEN = "operator-token"
+
+
+@dataclass
+class Operator:
+    ledger: LedgerInMemory
+    url: str
+
+    async def run(self, *arguments: str, **environment: str) -> Result:
+        env = {"FAREBOX_ADMIN_URL": self.url, "FAREBOX_ADMIN_TOKEN": TOKEN} | environment
+        return await asyncio.to_thread(CliRunner().invoke, app, list(arguments), env=env)
+
+    async def json(self, *arguments: str) -> dict:
+        result = await self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@contextlib.asynccontextmanager
+async def serve(app_) -> AsyncIterator[str]:
+    with listen(("127.0.0.1", 0), shared=False) as listening:
+        async with serving(app_, listening, grace_s=1):
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+async def operator() -> AsyncIterator[Operator]:
+    ledger = LedgerInMemory("admin")
+    async with serve(admin_api(Admin(parse(EXAMPLE), ledger), holder_of(TOKEN))) as url:
+        yield Operator(ledger, url)
+
+
+async def test_an_account_is_opened_granted_keyed_frozen_and_shown(operator):
+    account = (await operator.json("accounts", "open", "--plan", "payg"))["account_id"]
+    granted = await operator.json("grant", account, "5.00", "--reason", "goodwill")
+    assert granted["available"] == "5.00"
+    issued = await operator.json("keys", "issue", account, "--name", "Ada", "--allowed", "swift-1")
+    assert issued["secret"].startswith("fb_")
+    assert issued["allowed"] == ["swift-1"]
+    await operator.json("freeze", account)
+    shown = await operator.json("accounts", "show", account)
+    assert (shown["status"], shown["total"]) == ("frozen", "5.00")
+    assert [key["key_id"] for key in shown["keys"]] == [issued["key_id"]]
+    await operator.json("unfreeze", account)
+    revoked = await operator.json("keys", "revoke", account, issued["key_id"])
+    assert revoked["status"] == "revoked"
+
+
+async def test_people_get_lines_they_can_read(operator):
+    opened = await operator.run("accounts", "open", "--plan", "payg", "--external-id", "c7")
+    assert "unit              USD" in opened.stdout
+    account = (await operator.json("accounts", "show", "--external-id", "c7"))["account_id"]
+    issued = await operator.run("keys", "issue", account)
+    assert "secret            fb_" in issued.stdout
+    shown = await operator.run("accounts", "show", account)
+    assert "available         0.00" in shown.stdout
+    assert "inference fb_" in shown.stdout
+    assert "None" not in shown.stdout
+
+
+async def test_the_same_idempotency_key_does_it_once(operator):
+    account = (await operator.json("accounts", "open", "--plan", "payg"))["account_id"]
+    for _ in range(2):
+        await operator.json("grant", account, "1.00", "--reason", "x", "--idempotency-key", "g")
+    await operator.json("grant", account, "1.00", "--reason", "x")
+    assert operator.ledger.rules.accounts[account].available == 2 * 10**9
+    arguments = ("keys", "issue", account, "--idempotency-key", "k")
+    assert (await operator.run(*arguments)).stderr == ""
+    again = await operator.run(*arguments)
+    assert again.exit_code == 0
+    assert "issued before" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("accounts", "show", new_id("acct")), "unknown_account, 404"),
+        (("accounts", "show", "../../x"), "404"),
+        (("accounts", "open", "--plan", "gold"), "there are payg, studio"),
+        (("grant", new_id("acct"), "1.00", "--reason", "Not A Code"), "body.reason_code"),
+    ],
+)
+async def test_a_refusal_is_one_line_and_status_1(operator, arguments, said):
+    result = await operator.run(*arguments)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert result.stderr.startswith("farebox admin: ")
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [(), (new_id("acct"), "--external-id", "x")])
+async def test_show_wants_one_name(operator, arguments):
+    result = await operator.run("accounts", "show", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--external-id" in result.stderr
+
+
+async def test_a_wrong_or_missing_token_is_told(operator):
+    wrong = await operator.run("accounts", "show", new_id("acct"), FAREBOX_ADMIN_TOKEN="x")
+    assert (wrong.exit_code, "invalid_admin_token" in wrong.stderr) == (1, True)
+    missing = await operator.run("accounts", "show", new_id("acct"), FAREBOX_ADMIN_TOKEN="")
+    assert (missing.exit_code, "FAREBOX_ADMIN_TOKEN" in missing.stderr) == (2, True)
+
+
+async def test_after_503_the_key_to_repeat_with_is_told(operator):
+    operator.ledger.away = True
+    result = await operator.run("accounts", "open", "--plan", "payg", "--idempotency-key", "again")
+    assert result.exit_code == 1
+    assert "--idempotency-key again" in result.stderr
+
+
+async def test_an_address_where_nobody_listens_is_told():
+    with listen(("127.0.0.1", 0), shared=False) as taken:
+        port = taken.getsockname()[1]
+    operator = Operator(LedgerInMemory("admin"), f"http://127.0.0.1:{port}")
+    result = await operator.run("accounts", "open", "--plan", "payg", "--idempotency-key", "again")
+    assert result.exit_code == 1
+    assert str(port) in result.stderr
+    assert "--idempotency-key again" in result.stderr
+    for url in ("nonsense", "http://[", "http://127.0.0.1:99999"):
+        operator = Operator(LedgerInMemory("admin"), url)
+        result = await operator.run("accounts", "show", new_id("acct"))
+        assert (result.exit_code, "cannot be asked" in result.stderr) == (1, True), result.output
+
+
+async def test_an_address_of_something_else_is_told():
+    async def other(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"<html>"})
+
+    async with serve(other) as url:
+        result = await Operator(LedgerInMemory("admin"), url).run(
+            "accounts", "show", new_id("acct")
+        )
+    assert result.exit_code == 1
+    assert "is it the admin API?" in result.stderr
