@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -78,7 +79,7 @@ def show_account(
     if (account is None) == (external_id is None):
         _fail("give either an account id or --external-id", status=2)
     account = account or account_for_external_id(external_id or "")
-    answer = _call(context, "GET", f"/accounts/{account}")
+    answer = _call(context, "GET", f"/accounts/{_part(account)}")
     if as_json:
         _show(answer, as_json=True)
         return
@@ -112,7 +113,7 @@ def issue_key(
         "allowed": allowed or None,
         "expires_at": expires_at,
     }
-    answer = _call(context, "POST", f"/accounts/{account}/keys", body, idempotency_key)
+    answer = _call(context, "POST", f"/accounts/{_part(account)}/keys", body, idempotency_key)
     _show(answer, as_json=as_json)
     if answer["secret"] is None:
         typer.echo("This key was issued before: its secret is not shown again.", err=True)
@@ -126,7 +127,9 @@ def revoke_key(
     as_json: Json = False,
 ) -> None:
     """End an API key at once."""
-    _show(_call(context, "DELETE", f"/accounts/{account}/keys/{key}"), as_json=as_json)
+    _show(
+        _call(context, "DELETE", f"/accounts/{_part(account)}/keys/{_part(key)}"), as_json=as_json
+    )
 
 
 @app.command()
@@ -142,7 +145,7 @@ def grant(
 ) -> None:
     """Grant credits to an account."""
     body = {"amount": amount, "reason_code": reason, "note": note, "expires_at": expires_at}
-    answer = _call(context, "POST", f"/accounts/{account}/grants", body, idempotency_key)
+    answer = _call(context, "POST", f"/accounts/{_part(account)}/grants", body, idempotency_key)
     _show(answer, as_json=as_json)
 
 
@@ -158,7 +161,7 @@ def freeze(
 ) -> None:
     """Stop all spending of an account."""
     body = {"reason": reason, "revoke_keys": revoke_keys, "note": note}
-    answer = _call(context, "POST", f"/accounts/{account}/freeze", body, idempotency_key)
+    answer = _call(context, "POST", f"/accounts/{_part(account)}/freeze", body, idempotency_key)
     _show(answer, as_json=as_json)
 
 
@@ -173,7 +176,7 @@ def unfreeze(
 ) -> None:
     """Lift one reason of a freeze."""
     body = {"reason": reason, "note": note}
-    answer = _call(context, "POST", f"/accounts/{account}/unfreeze", body, idempotency_key)
+    answer = _call(context, "POST", f"/accounts/{_part(account)}/unfreeze", body, idempotency_key)
     _show(answer, as_json=as_json)
 
 
@@ -196,7 +199,7 @@ def _call(
             method, f"{api.url}/admin/v1{path}", json=body, headers=headers, timeout=TIMEOUT_S
         )
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
-        _fail(f"the admin API at {api.url} cannot be asked: {error}")
+        _fail(f"the admin API at {api.url} cannot be asked: {error}{_again(headers)}")
     try:
         answer = response.json()
     except ValueError:
@@ -207,6 +210,11 @@ def _call(
         again = _again(headers) if response.status_code == 503 else ""
         _fail(f"{answer.get('detail')} ({answer.get('code')}, {response.status_code}){again}")
     return answer
+
+
+def _part(text: str) -> str:
+    """One part of a path, whatever is typed."""
+    return quote(text, safe="") or "-"
 
 
 def _again(headers: Mapping[str, str]) -> str:

@@ -29,7 +29,7 @@ class LedgerInMemory:
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
     _replies: dict[tuple[str, str, str], tuple[bytes, Reply]] = field(default_factory=dict)
-    _prefixes: dict[str, str] = field(default_factory=dict)
+    _issued: dict[str, IssueKey] = field(default_factory=dict)
 
     def ledger_now(self) -> datetime:
         return self.rules.at
@@ -62,7 +62,7 @@ class LedgerInMemory:
         reply = Reply(**accepted(command.kind, command.account_id, 1, events))
         self._replies[identity] = (fingerprint(command), reply)
         if isinstance(command, IssueKey):
-            self._prefixes[command.data.key_id] = command.data.prefix
+            self._issued[command.data.key_id] = command
         return reply
 
     async def query(
@@ -79,6 +79,9 @@ class LedgerInMemory:
         position = len(self.rules.events)
         if name in self.told:
             return {"ok": True, "position": position, "as_of_position": 7, "data": self.told[name]}
+        if name == "key_by_hash":
+            data = self._key_by_hash(data["hash"])
+            return {"ok": True, "position": position, "as_of_position": None, "data": data}
         assert account_id is not None
         account = self.rules.accounts.get(account_id)
         if account is None:
@@ -103,7 +106,7 @@ class LedgerInMemory:
             {
                 "key_id": key.key_id,
                 "purpose": key.purpose,
-                "prefix": self._prefixes[key.key_id],
+                "prefix": self._issued[key.key_id].data.prefix,
                 "allowed": None if key.allowed is None else list(key.allowed),
                 "cap_total": None,
                 "cap_day": None,
@@ -117,6 +120,24 @@ class LedgerInMemory:
             for key in account.keys.values()
         ]
         return {"keys": rows}
+
+    def _key_by_hash(self, hashed: str) -> dict[str, Any]:
+        for key_id, command in self._issued.items():
+            if command.data.secret_hash == hashed:
+                account = self.rules.accounts[command.account_id]
+                key = account.keys[key_id]
+                return {
+                    "key_id": key_id,
+                    "account_id": account.account_id,
+                    "purpose": key.purpose,
+                    "allowed": None if key.allowed is None else list(key.allowed),
+                    "unit": account.unit,
+                    "plan": account.plan,
+                    "key_status": "revoked" if key.revoked else "active",
+                    "account_status": account.status,
+                    "expires_at": key.expires_at,
+                }
+        raise QueryFailed("unknown_key", "no such key")
 
     def _recharge(self, account: Account) -> dict[str, Any]:
         state = account.recharge

@@ -1,42 +1,64 @@
 """The admin process: /admin/v1 on its own port, as its own NATS user."""
 
+import asyncio
+import logging
+
 from libs.catalogue import load
 from libs.events.subjects import ADMIN
 from libs.runtime.broker import broker_watch, open_broker
 from libs.runtime.clock import SystemClock
 from libs.runtime.command_client import CommandClient
+from libs.runtime.errors import LedgerUnavailable
 from libs.runtime.health import Health, serve_health
 from libs.runtime.supervision import Lifecycle
 from services.gateway.admin.api import admin_api, holder_of
 from services.gateway.admin.context import Admin
-from services.gateway.admin.server import serve_app, split_address
+from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import AdminSettings
+
+log = logging.getLogger(__name__)
+
+_AGAIN_S = 0.2
+_GRACE_S = 5.0
 
 
 async def serve(settings: AdminSettings, lifecycle: Lifecycle) -> None:
     """Serve the admin API until the process is asked to stop.
 
-    Raises CatalogueError, BrokerUnavailable, InstallationMismatch or LedgerUnavailable when it
-    cannot start, ValueError without an admin token.
+    Raises CatalogueError, BrokerUnavailable or OSError when it cannot start, ValueError without
+    an admin token.
     """
     catalogue = load(settings.config)
     authorize = holder_of(settings.admin_token.get_secret_value())
+    address = address_of(settings.listen) if settings.listen else catalogue.gateway.admin_listen
     health = Health()
-    partitions = catalogue.ledger.partitions
     async with open_broker(settings, ADMIN, lifecycle, health) as broker:
         ledger = CommandClient(
             broker.connection,
             command_class=ADMIN,
-            partitions=partitions,
+            partitions=catalogue.ledger.partitions,
             watch=broker_watch(broker),
             clock=SystemClock(),
         )
-        await ledger.check_installation()
+        met = asyncio.Event()
+        health.add("ledger", lambda: None if met.is_set() else "has not told its time")
+        lifecycle.spawn(_meet(ledger, met), "installation")
         app = admin_api(Admin(catalogue, ledger), authorize)
-        listen = catalogue.gateway.admin_listen
-        address = split_address(settings.listen) if settings.listen else listen
+        listening = listen(address, shared=False)
+        ports = {"http": int(listening.getsockname()[1])}
         async with (
-            serve_app(app, address, lifecycle) as port,
-            serve_health(settings, health, lifecycle, {"http": port}),
+            serving(app, listening, grace_s=_GRACE_S),
+            serve_health(settings, health, lifecycle, ports),
         ):
             await lifecycle.stopping.wait()
+
+
+async def _meet(ledger: CommandClient, met: asyncio.Event) -> None:
+    """Learn the ledger's time; raises InstallationMismatch, which ends the process."""
+    while not met.is_set():
+        try:
+            await ledger.check_installation()
+            met.set()
+        except LedgerUnavailable as error:
+            log.warning("the ledger does not answer yet: %s", error)
+            await asyncio.sleep(_AGAIN_S)

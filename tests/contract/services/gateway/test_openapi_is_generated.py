@@ -1,0 +1,42 @@
+"""docs/reference describes the routes as they are."""
+
+import json
+
+import pytest
+
+from services.gateway.openapi_gen import expected_files
+
+FILES = {path.name: (path, text) for path, text in expected_files().items()}
+
+
+@pytest.mark.parametrize("name", ["openapi.json", "openapi-admin.json"])
+def test_the_committed_description_is_the_generated_one(name):
+    path, text = FILES[name]
+    assert path.read_text(encoding="utf-8") == text, (
+        "run `python -m services.gateway.openapi_gen` and commit the result"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_every_failure_is_described_as_a_problem(name):
+    described = json.loads(FILES[name][1])
+    operations = [op for path in described["paths"].values() for op in path.values()]
+    assert operations
+    for operation in operations:
+        assert "application/problem+json" in operation["responses"]["default"]["content"]
+        assert "422" not in operation["responses"]
+
+
+def test_every_post_of_the_admin_api_requires_the_idempotency_key():
+    paths = json.loads(FILES["openapi-admin.json"][1])["paths"]
+    posts = [path["post"] for path in paths.values() if "post" in path]
+    assert len(posts) == 5
+    for post in posts:
+        required = [p["name"] for p in post["parameters"] if p["in"] == "header" and p["required"]]
+        assert required == ["Idempotency-Key"]
+
+
+@pytest.mark.requirement("CRD-1")
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_no_amount_is_a_json_number(name):
+    assert '"number"' not in FILES[name][1]
