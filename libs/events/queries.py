@@ -160,6 +160,7 @@ class RequestFacts(Facts):
     margin: SignedNanos | None
     cost_pico: Pico | None
     released: NanosOrZero | None
+    refunded: NanosOrZero | None
     loss: NanosOrZero | None
     loss_kind: Name | None
     basis: Name | None
