@@ -172,6 +172,7 @@ class Installation:
         env = inherited(kind, os.environ, upstream_keys if kind == "gateway" else ())
         env |= self.stack.env_for(name)
         env["FAREBOX_CONFIG"] = str(self.config)
+        env["PYTHONPATH"] = _CODE
         if kind in self._addresses:
             host, port = self._addresses[kind]
             env["FAREBOX_LISTEN"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -195,6 +196,8 @@ class Installation:
 
 
 _FAREBOX = (sys.executable, "-m", "farebox.main")
+# Processes run the same code as this one, whatever else is installed.
+_CODE = str(Path(__file__).parents[1])
 
 
 def _addresses(catalogue: Catalogue, ports: Mapping[str, int]) -> dict[str, Address]:

@@ -1,0 +1,58 @@
+# The words of this project; `make` alone lists them. Only Python 3.11+ and make are needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+INSTALLED := $(VENV)/.installed
+JUNIT := build/junit.xml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check guards bench requirements schemas lock
+
+help: ## List these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## Install everything into .venv (at once when nothing changed)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "farebox needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV)"
+	@uv pip install -q --python $(PY) --require-hashes --no-deps -r requirements.lock 2>/dev/null \
+	  || $(PY) -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FAREBOX_DEMO_EXIT=1: then exit)
+	@$(PY) -m farebox.main demo
+
+test: check ## Everything that must hold: checks, all tests on real servers, requirements
+	@mkdir -p $(dir $(JUNIT))
+	$(PY) -m pytest -n 2 --dist loadfile --junitxml=$(JUNIT)
+	@$(MAKE) --no-print-directory requirements
+
+check: setup ## Format, lint, types, borders between modules, rules of the tree
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PY) -m pytest -q tests/tidy
+
+guards: setup ## Remove each guard in a copy: its test must go red
+	$(PY) -m tests.guards
+
+bench: setup ## Measure side by side with the alternatives into benchmarks/results
+	$(PY) -m benchmarks
+
+requirements: setup ## Each requirement, its tests and their results in the last make test
+	@$(PY) -m tests.support.requirements $(JUNIT)
+
+schemas: setup ## Write again what is generated: schemas and reference pages
+	$(PY) -m libs.events.schemas_gen
+	$(PY) -m libs.catalogue.reference
+	$(PY) -m services.gateway.openapi_gen
+
+lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --extra local --extra dev pyproject.toml -o requirements.lock
