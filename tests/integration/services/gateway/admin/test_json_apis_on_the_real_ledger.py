@@ -1,0 +1,226 @@
+"""/admin/v1 and /billing/v1 as they run: own NATS users, the ledger, its reader, a paid request."""
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from libs.events.ids import new_id
+from services.gateway import app as gateway_app
+from services.gateway.admin import app as admin_app
+from services.gateway.settings import AdminSettings, GatewaySettings
+from services.ledger import app as ledger_app
+from services.ledger import reader
+from services.ledger.settings import LedgerSettings, ReaderSettings
+from simulators.provider.app import DEFAULT_KEY, running_provider
+from tests.support.services import example_config, running
+from tests.support.settings import settings_for
+
+TOKEN = "operator-token"
+
+
+@pytest.fixture(scope="module")
+async def house(database, streams, tmp_path_factory) -> AsyncIterator[Any]:
+    folder = tmp_path_factory.mktemp("house")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAREBOX_UPSTREAM_NORTH_KEY", DEFAULT_KEY)
+        async with running_provider() as provider:
+            config = example_config(folder)
+            text = config.read_text().replace("https://llm.north.example", provider.url)
+            config.write_text(text)
+
+            def settings(kind: Any, process: str, **more: Any) -> Any:
+                common = {"data_dir": folder, "config": config, "process_name": process}
+                return settings_for(kind, process, database, **common | more)
+
+            port = {"listen": "127.0.0.1:0"}
+            admin = settings(AdminSettings, "admin", admin_token=TOKEN, **port)
+            async with (
+                running(ledger_app.serve, settings(LedgerSettings, "ledger")),
+                running(reader.serve, settings(ReaderSettings, "reader")),
+                running(admin_app.serve, admin),
+                running(gateway_app.serve, settings(GatewaySettings, "gateway", **port)),
+                httpx.AsyncClient(timeout=20) as http,
+            ):
+                yield SimpleNamespace(
+                    http=http,
+                    admin=_url(folder, "admin") + "/admin/v1",
+                    gateway=_url(folder, "gateway"),
+                    provider=provider,
+                )
+
+
+def _url(folder: Any, process: str) -> str:
+    run = json.loads((folder / "run" / f"{process}.json").read_text())
+    return f"http://127.0.0.1:{run['ports']['http']}"
+
+
+async def operate(house: Any, path: str, body: Any, key: str | None = None) -> httpx.Response:
+    headers = {"authorization": f"Bearer {TOKEN}", "idempotency-key": key or new_id("req")}
+    return await house.http.post(house.admin + path, json=body, headers=headers)
+
+
+async def ask(house: Any, secret: str, path: str, method: str = "GET", **more: Any) -> Any:
+    headers = {"authorization": f"Bearer {secret}"}
+    url = f"{house.gateway}/billing/v1{path}"
+    return await house.http.request(method, url, headers=headers, **more)
+
+
+async def customer(house: Any, amount: str = "5.00") -> SimpleNamespace:
+    account = (await operate(house, "/accounts", {"plan": "payg"})).json()["account_id"]
+    granted = await operate(
+        house, f"/accounts/{account}/grants", {"amount": amount, "reason_code": "test"}
+    )
+    assert granted.json()["available"] == amount, granted.text
+    keys = {
+        purpose: (await operate(house, f"/accounts/{account}/keys", {"purpose": purpose})).json()
+        for purpose in ("inference", "account")
+    }
+    return SimpleNamespace(
+        account=account,
+        inference=keys["inference"]["secret"],
+        owner=keys["account"]["secret"],
+        key_id=keys["inference"]["key_id"],
+    )
+
+
+async def chat(house: Any, secret: str) -> httpx.Response:
+    body = {"model": "swift-1", "messages": [{"role": "user", "content": "hello"}]}
+    return await house.http.post(
+        f"{house.gateway}/v1/chat/completions",
+        json=body,
+        headers={"authorization": f"Bearer {secret}"},
+    )
+
+
+@pytest.mark.requirement("PRC-8", "AUD-3")
+async def test_a_paid_request_is_on_receipt_statement_and_balance(house):
+    who = await customer(house)
+    answer = await chat(house, who.inference)
+    assert answer.status_code == 200, answer.text
+    request_id = answer.headers["farebox-request-id"]
+    usage = answer.json()["usage"]
+
+    receipt = (await ask(house, who.inference, f"/requests/{request_id}")).json()
+    cost = Decimal(receipt["upstream_cost"]["amount"])
+    tokens = usage["prompt_tokens"], usage["completion_tokens"]
+    assert cost == (tokens[0] * Decimal("0.25") + tokens[1] * Decimal("2.00")) / 1_000_000
+    charge = Decimal(receipt["charge"])
+    assert charge == -(-cost * Decimal("1.1") * 10**9 // 1) / 10**9
+    assert Decimal(receipt["margin"]) == charge - cost
+    assert (receipt["state"], receipt["route"]) == ("settled", "north/swift-1")
+
+    balance = (await ask(house, who.inference, "/balance")).json()
+    assert Decimal(balance["available"]) == Decimal("5.00") - charge
+    assert (balance["reserved"], receipt["available_after"]) == ("0.00", balance["available"])
+
+    statement = (await ask(house, who.owner, "/entries")).json()
+    lines = statement["entries"]
+    assert {line["type"] for line in lines} == {"adjustment", "reservation", "charge", "release"}
+    assert statement["as_of_position"] >= lines[-1]["position"]
+    assert lines[-1]["available"] == balance["available"]
+    assert {line["request_id"] for line in lines} == {None, request_id}
+
+
+async def test_the_statement_is_the_same_page_by_page(house):
+    who = await customer(house)
+    await chat(house, who.inference)
+    whole = (await ask(house, who.owner, "/entries", params={"limit": 500})).json()
+    assert whole["next"] is None
+    pages, after = [], {}
+    while True:
+        page = (await ask(house, who.owner, "/entries", params={"limit": 1, **after})).json()
+        pages += page["entries"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert pages == whole["entries"]
+    assert len(pages) >= 3
+
+
+@pytest.mark.requirement("ACC-2", "ACC-3", "ACC-5")
+async def test_a_key_works_until_it_is_revoked_and_its_secret_is_shown_once(house):
+    who = await customer(house)
+    body = {"purpose": "inference", "allowed": ["swift-1"], "name": "laptop"}
+    path = f"/accounts/{who.account}/keys"
+    first = await operate(house, path, body, key="laptop")
+    again = await operate(house, path, body, key="laptop")
+    other = await operate(house, path, body | {"allowed": None}, key="laptop")
+    assert [a.status_code for a in (first, again, other)] == [201, 200, 422]
+    assert again.json() == first.json() | {"secret": None}
+    issued = first.json()
+    assert (await ask(house, issued["secret"], "/balance")).status_code == 200
+
+    gone = await house.http.delete(
+        f"{house.admin}{path}/{issued['key_id']}", headers={"authorization": f"Bearer {TOKEN}"}
+    )
+    assert gone.status_code == 200
+    calls = len(house.provider.record.calls)
+    # The gateway may remember the key for a moment; the ledger refuses it at once.
+    assert (await chat(house, issued["secret"])).status_code in {401, 403}
+    assert len(house.provider.record.calls) == calls
+
+
+async def test_opening_by_external_id_twice_is_one_account(house):
+    body = {"plan": "payg", "external_id": "customer-7"}
+    first, again = [(await operate(house, "/accounts", body)).json() for _ in range(2)]
+    assert first == again
+    taken = await operate(house, "/accounts", body | {"plan": "studio"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "external_id_taken")
+
+
+async def test_a_grant_repeated_is_one_grant(house):
+    who = await customer(house, "1.00")
+    path, body = f"/accounts/{who.account}/grants", {"amount": "2.00", "reason_code": "goodwill"}
+    answers = [await operate(house, path, body, key="once") for _ in range(3)]
+    assert [answer.json() for answer in answers] == [answers[0].json()] * 3
+    changed = await operate(house, path, body | {"amount": "3.00"}, key="once")
+    assert (changed.status_code, changed.json()["code"]) == (422, "idempotency_key_reused")
+    assert (await ask(house, who.owner, "/balance")).json()["available"] == "3.00"
+
+
+async def test_a_frozen_account_cannot_spend_until_it_is_unfrozen(house):
+    who = await customer(house)
+    path = f"/accounts/{who.account}"
+    assert (await operate(house, f"{path}/freeze", {"reason": "manual"})).status_code == 200
+    assert (await chat(house, who.inference)).status_code == 403
+    assert (await ask(house, who.inference, "/balance")).json()["status"] == "frozen"
+    assert (await operate(house, f"{path}/unfreeze", {"reason": "manual"})).status_code == 200
+    assert (await chat(house, who.inference)).status_code == 200
+
+
+@pytest.mark.requirement("RCH-1")
+async def test_auto_recharge_is_stored_with_its_consent(house):
+    who = await customer(house)
+    body = {
+        "auto_recharge_enabled": True,
+        "auto_recharge_amount_usd": "10.00",
+        "recharge_threshold_usd": "2.00",
+        "consent": {"text": "Charge my card.", "accepted_at": "2026-01-01T00:00:00Z"},
+    }
+    told = await ask(house, who.owner, "/auto-recharge", "PUT", json=body)
+    assert told.status_code == 200, told.text
+    assert told.json() == (await ask(house, who.owner, "/auto-recharge")).json()
+    assert told.json()["auto_recharge_amount"] == "10.00"
+    refused = await ask(house, who.inference, "/auto-recharge")
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+
+
+async def test_without_payments_buying_is_503_and_the_rest_goes_on(house):
+    who = await customer(house)
+    for path in ("/packs", f"/top-ups/{new_id('topup')}"):
+        answer = await ask(house, who.owner, path)
+        assert (answer.status_code, answer.json()["code"]) == (503, "payments_unavailable")
+    assert (await ask(house, who.owner, "/prices")).status_code == 200
+
+
+async def test_receipts_of_other_accounts_are_404(house):
+    who, other = await customer(house), await customer(house)
+    request_id = (await chat(house, who.inference)).headers["farebox-request-id"]
+    for secret in (other.owner, other.inference):
+        answer = await ask(house, secret, f"/requests/{request_id}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_request")
