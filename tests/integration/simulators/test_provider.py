@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from simulators.provider.app import running_provider
+from tests.support.waiting import eventually
 
 ASK = {"model": "swift-1", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -35,9 +36,10 @@ async def ask(http, provider, text="hello", **fields):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the condition lies in the simulator's memory
-            await asyncio.sleep(0.005)
+    async def holds():
+        return condition()
+
+    await eventually(holds)
 
 
 def events(raw):
