@@ -12,6 +12,8 @@ from libs.events.commands import COMMANDS, Command, CommandData
 from libs.events.fields import Digits, Message
 from libs.events.times import to_text
 
+_PLAIN_TYPES: Final = frozenset({str, int, bool, type(None)})
+
 
 def fingerprint(command: Command) -> bytes:
     """The 32 bytes two commands share when they ask for the same.
@@ -33,6 +35,8 @@ def fact_names(kind: str) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) in _PLAIN_TYPES:
+        return value
     if isinstance(value, datetime):
         return to_text(value)
     if isinstance(value, Message):
