@@ -50,7 +50,6 @@ requirements: setup ## Each requirement, its tests and their results in the last
 
 schemas: setup ## Write again what is generated: schemas and reference pages
 	$(PY) -m libs.events.schemas_gen
-	$(PY) -m services.gateway.openapi_gen
 	$(PY) -m libs.catalogue.reference
 	$(PY) -m services.gateway.openapi_gen
 
