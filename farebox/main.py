@@ -57,6 +57,35 @@ def up(data: Data = Path(".farebox"), config: Config = Path("farebox.toml")) -> 
 
 
 @app.command()
+def demo(
+    data: Annotated[
+        Path, typer.Option("--data", help="Data folder of the demo; wiped first.")
+    ] = Path(".farebox/demo"),
+    *,
+    leave: Annotated[
+        bool,
+        typer.Option("--exit", envvar="FAREBOX_DEMO_EXIT", help="End after the last step."),
+    ] = False,
+    fault: Annotated[
+        str,
+        typer.Option(
+            envvar="FAREBOX_DEMO_FAULT",
+            help="Break one thing on purpose: wrong_charge, no_top_up or tampered_event.",
+        ),
+    ] = "",
+) -> None:
+    """Play two customers' stories on a whole installation and check every amount."""
+    from deploy.local.errors import LocalServerError
+    from farebox.demo.run import demo as play
+    from farebox.supervisor import StartError
+
+    try:
+        raise typer.Exit(play(data, leave=leave, fault=fault))
+    except (LocalServerError, StartError) as error:
+        _fail(str(error))
+
+
+@app.command()
 def serve(
     name: Annotated[str, typer.Argument(help=", ".join(SERVICES), show_default=False)],
     config: Annotated[

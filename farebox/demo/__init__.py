@@ -1,0 +1,1 @@
+"""The demo: a whole installation, two customers, and every printed amount checked."""
