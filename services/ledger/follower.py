@@ -70,7 +70,7 @@ class Follower:
         self._quarantine = quarantine
         self._batch = batch
         self._poll_s = poll_s
-        self._problem: str | None = None
+        self._problem: str | None = "starting"
         self._failed_in_row = 0
         self._passed_over = 0
         self._position = gauge(

@@ -18,7 +18,6 @@ from tests.support.projecting import connection_of
 from tests.support.stories import live
 from tests.support.waiting import until
 
-
 _copies = itertools.count(1)
 
 

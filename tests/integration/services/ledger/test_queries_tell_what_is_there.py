@@ -16,6 +16,7 @@ from services.ledger.queries import Queries
 from services.ledger.reader import answer
 from tests.support.log_builder import CATALOGUE, START, LogBuilder, account_in
 from tests.support.projecting import connection_of, project
+from tests.support.waiting import until
 
 WAIT_S = 0.2
 
@@ -194,14 +195,20 @@ async def test_an_answer_waits_for_the_projection_it_needs(ask, story, database,
     story.position = builder.position
 
     async def later():
-        while not nudged:
-            await asyncio.sleep(0.001)
+        await until(asleep(lambda: nudged))
         await project(database, 1)
 
     told, _ = await asyncio.gather(ask("entries", {"account_id": name}), later())
     assert [line["amount"] for line in told["data"]["entries"]] == ["5"]
     assert told["as_of_position"] >= builder.position
     assert set(nudged) == {1}
+
+
+def asleep(condition):
+    async def holds():
+        return condition()
+
+    return holds
 
 
 async def test_a_projection_that_stays_late_is_told(ask, story, database):
