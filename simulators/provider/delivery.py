@@ -17,7 +17,7 @@ from simulators.provider.script import Script
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
-class Cut(Exception):  # noqa: N818 - it is asked for, not an error
+class Cut(Exception):
     """The script ends the connection here."""
 
 

@@ -105,7 +105,7 @@ def _check_allowed(admin: Admin, body: KeyToIssue) -> None:
 
 
 def _command(admin: Admin, account_id: str, key_id: str, secret: str, body: KeyToIssue) -> IssueKey:
-    head = secret.rindex("_", 0, len("fb_00000_")) + 1
+    head = secret.index("_", len("fb_")) + 1  # the random part may hold underscores too
     return IssueKey(
         caller_id=key_id,
         account_id=account_id,

@@ -4,6 +4,7 @@ import pytest
 
 from libs.events.ids import new_id, partition_of, secret_hash, secret_partition
 from libs.events.times import to_text
+from services.gateway.admin import keys
 
 
 @pytest.mark.requirement("ACC-2")
@@ -23,6 +24,14 @@ async def test_the_secret_is_in_the_answer_and_only_its_hash_in_the_ledger(api):
     shown = (await api.http.get(f"/admin/v1/accounts/{account}")).json()["keys"]
     assert [(key["key_id"], key["status"]) for key in shown] == [(issued["key_id"], "active")]
     assert issued["secret"] not in str(shown)
+
+
+async def test_the_prefix_tells_six_characters_whatever_the_secret(api, monkeypatch):
+    monkeypatch.setattr(keys, "new_secret", lambda partition: f"fb_{partition}_" + "_" * 43)
+    account = await api.open()
+    issued = (await api.post(f"/accounts/{account}/keys", {"purpose": "inference"})).json()
+    partition = partition_of(account, api.admin.catalogue.ledger.partitions)
+    assert issued["prefix"] == f"fb_{partition}_" + "_" * 6
 
 
 async def test_a_repeat_answers_200_without_the_secret(api):
