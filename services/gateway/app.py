@@ -91,6 +91,7 @@ class Worker:
     root: Root
     paid: PaidRequests
     pumps: Pumps
+    drains: Drains
     journal: Journal
     replay: Replay
 
@@ -129,17 +130,17 @@ async def open_worker(
         hold_ms=settings.hold_ms,
         top_up_url=f"{gateway.public_url}/billing/v1/packs",
     )
-    pumps = Pumps(reservations)
+    pumps, drains = Pumps(reservations), Drains(settings.drains_max)
     try:
         async with upstreams:
-            means = Means(upstreams, Drains(settings.drains_max), settings)
+            means = Means(upstreams, drains, settings)
             paid = PaidRequests(gateway, means, pumps)
             root = Root(catalogue, paid, billing_api(gateway), gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
             try:
-                yield Worker(gateway, root, paid, pumps, journal, replay)
+                yield Worker(gateway, root, paid, pumps, drains, journal, replay)
             finally:
                 await pumps.drain(settings.shutdown_grace_s)
     finally:

@@ -123,8 +123,8 @@ class PaidRequests:
 
 
 def _close_unread(refusal: Refusal) -> HeaderList:
-    """After a refusal with a body still on its way the connection is of no use."""
-    return ((b"connection", b"close"),) if refusal.status in {408, 413} else ()
+    """What is left of a body that came too slowly is not waited for."""
+    return ((b"connection", b"close"),) if refusal.status == 408 else ()
 
 
 def _order(

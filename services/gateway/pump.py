@@ -6,7 +6,7 @@ never depends on anybody reading.
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from libs.events.money import decimal_text
@@ -75,43 +75,44 @@ class Job(Protocol):
 
 
 class Drains:
-    """How many upstreams are being read on for clients that have gone."""
+    """How many upstreams may be read on for clients that have gone."""
 
     def __init__(self, most: int) -> None:
-        self._free = most
+        self.free = most
 
     def claim(self) -> bool:
         """Take a place, if there is one."""
-        if self._free <= 0:
+        if self.free <= 0:
             return False
-        self._free -= 1
+        self.free -= 1
         return True
 
     def give_back(self) -> None:
-        self._free += 1
+        self.free += 1
 
 
-@dataclass(slots=True)
 class Pumps:
     """All pumps of this process."""
 
-    reservations: Reservations
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    def __init__(self, reservations: Reservations) -> None:
+        self._reservations = reservations
+        self._running: dict[asyncio.Task[None], Exchange] = {}
 
     def start(self, job: Job, exchange: Exchange) -> None:
         """Run a job in a task of its own."""
-        task = asyncio.create_task(pump(self.reservations, job, exchange))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task = asyncio.create_task(pump(self._reservations, job, exchange))
+        self._running[task] = exchange
+        task.add_done_callback(self._running.pop)
 
-    def __len__(self) -> int:
-        return len(self._running)
+    def exchanges(self) -> list[Exchange]:
+        """The answers that are under way."""
+        return list(self._running.values())
 
     async def drain(self, within_s: float) -> None:
         """Wait for all; those that run on after that are ended, and their credits given back."""
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)
-        for task in set(self._running):
+        for task in list(self._running):
             task.cancel()
         if self._running:
             await asyncio.wait(set(self._running))

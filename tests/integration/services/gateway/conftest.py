@@ -1,0 +1,43 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from simulators.provider.app import RunningProvider, running_provider
+from tests.support.gateway import GatewayLedger, RunningGateway, catalogue_for, running_gateway
+
+
+@pytest.fixture(scope="module")
+async def the_provider() -> AsyncIterator[RunningProvider]:
+    async with running_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def the_gateway(
+    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
+) -> AsyncIterator[RunningGateway]:
+    catalogue, folder = catalogue_for(the_provider.url), tmp_path_factory.mktemp("gateway")
+    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
+        yield running
+
+
+@pytest.fixture
+def provider(the_provider: RunningProvider) -> RunningProvider:
+    """A provider that was asked nothing yet."""
+    the_provider.record.reset()
+    return the_provider
+
+
+@pytest.fixture
+def ledger(the_gateway: RunningGateway) -> GatewayLedger:
+    """The module's gateway's ledger, empty."""
+    the_gateway.ledger.reset()
+    return the_gateway.ledger
+
+
+@pytest.fixture
+def gateway(
+    the_gateway: RunningGateway, provider: RunningProvider, ledger: GatewayLedger
+) -> RunningGateway:
+    """A worker on the example catalogue; its upstreams are the provider."""
+    return the_gateway

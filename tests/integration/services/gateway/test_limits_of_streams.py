@@ -1,0 +1,101 @@
+"""Bounds on what runs on after a client has gone, or does not go on at all."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from simulators.provider.app import RunningProvider
+from tests.integration.services.gateway.test_streams import stream, whole
+from tests.support.gateway import (
+    DOLLAR,
+    GatewayLedger,
+    all_closed,
+    catalogue_for,
+    running_gateway,
+    script,
+    until,
+)
+
+
+@pytest.fixture
+def fresh() -> GatewayLedger:
+    return GatewayLedger()
+
+
+async def test_over_the_cap_of_drains_the_upstream_is_cut_and_the_estimate_charged(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    account = fresh.account(DOLLAR)
+    script(provider, words=30, hold_after_chunks=20)
+    async with running_gateway(
+        tmp_path, catalogue_for(provider.url), fresh, drains_max=0
+    ) as gateway:
+        async with stream(gateway, fresh.key(account)) as answer:
+            await anext(answer.aiter_bytes())
+        await all_closed(fresh)
+    [charged] = fresh.events("CreditsCharged")
+    assert charged["basis"] == "estimate"
+    assert charged["usage"]["output_tokens"] > 0
+
+
+async def test_a_drain_ends_at_its_deadline_with_the_estimate(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    account = fresh.account(DOLLAR)
+    script(provider, words=30, hold_after_chunks=20)
+    async with running_gateway(
+        tmp_path, catalogue_for(provider.url), fresh, drain_max_s=0.05
+    ) as gateway:
+        async with stream(gateway, fresh.key(account)) as answer:
+            await anext(answer.aiter_bytes())
+        await all_closed(fresh)
+        assert gateway.worker.drains.free == 100
+    assert fresh.events("CreditsCharged")[0]["basis"] == "estimate"
+
+
+async def test_a_provider_that_falls_silent_is_given_up_and_costs_nothing(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    account = fresh.account(DOLLAR)
+    catalogue = catalogue_for(provider.url, **{'idle = "120s"': 'idle = "100ms"'})
+    script(provider, hold_after_chunks=3)
+    async with running_gateway(tmp_path, catalogue, fresh) as gateway:
+        text = await whole(gateway, fresh.key(account))
+    assert b"upstream_timeout" in text
+    assert fresh.available(account) == DOLLAR
+
+
+async def test_a_client_that_never_reads_counts_as_gone(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    account = fresh.account(100 * DOLLAR)
+    script(provider, words=8000, word_bytes=4096, ignore_cap=True)
+    async with (
+        running_gateway(
+            tmp_path, catalogue_for(provider.url), fresh, client_stall_s=0.1
+        ) as gateway,
+        stream(gateway, fresh.key(account)) as answer,
+    ):
+        await anext(answer.aiter_bytes())
+        await all_closed(fresh)
+    assert fresh.events("CreditsCharged")[0]["usage"]["output_tokens"] == 8000
+
+
+async def test_stopping_gives_back_what_cannot_be_finished(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    account = fresh.account(DOLLAR)
+    script(provider, hold_after_chunks=3)
+    async with running_gateway(
+        tmp_path, catalogue_for(provider.url), fresh, shutdown_grace_s=0.05
+    ) as gateway:
+        request = asyncio.create_task(whole(gateway, fresh.key(account)))
+        await until(lambda: provider.record.calls and provider.record.calls[0].chunks == 3)
+    await asyncio.wait({request})
+    assert fresh.kinds() == ["Reserve"]
+    # The next process finds the release in the journal.
+    async with running_gateway(tmp_path, catalogue_for(provider.url), fresh) as gateway:
+        await gateway.worker.replay.round()
+    assert fresh.kinds() == ["Reserve", "Release"]
+    assert fresh.available(account) == DOLLAR
