@@ -5,6 +5,7 @@ import signal
 
 import asyncpg
 import pytest
+from nats.aio.msg import Msg
 
 from libs.events import subjects
 from libs.events.codec import canonical
@@ -380,6 +381,29 @@ async def test_a_missing_delivery_starts_again_behind_the_stored_place(world):
         await world.reach(30)
         assert follower.position == 30
     assert await world.effects() == list(range(1, 31))
+
+
+async def test_a_message_delivered_again_is_not_applied_again(world, monkeypatch):
+    async def lost(_message):
+        """An acknowledgement that never arrives."""
+
+    monkeypatch.setattr(Msg, "ack", lost)
+    async with world.server.client("provision") as nc:
+        js = nc.jetstream()
+        config = (await js.consumer_info("LEDGER_0", "recharge")).config
+        await js.add_consumer("LEDGER_0", config.evolve(ack_wait=0.2))
+        await world.publish(event(1), event(2))
+        async with world.follower() as follower:
+            await world.reach(2)
+
+            async def delivered_again():
+                return (await js.consumer_info("LEDGER_0", "recharge")).num_redelivered == 2
+
+            await waiting.eventually(delivered_again)
+            await world.publish(event(3))
+            await world.reach(3)
+            assert follower.problem() is None
+    assert await world.effects() == [1, 2, 3]
 
 
 async def test_a_deleted_consumer_is_a_problem_not_silence(world, eventually):
