@@ -45,7 +45,7 @@ def refused(refusal: Refusal, account_id: str, incarnation: int) -> Answer:
     return unwritten(type(refusal).__name__, account_id, incarnation, data)
 
 
-def unwritten(reply: str, account_id: str, incarnation: int, data: Data) -> Answer:
+def unwritten(reply: str, account_id: str | None, incarnation: int, data: Data) -> Answer:
     return {
         "reply": reply,
         "account_id": account_id,

@@ -112,10 +112,10 @@ class Intake:
         malformed.inc()
         await self._quarantine(raw, error)
         if reply_to:
-            await self._answer(reply_to, "Malformed", "", {"error": error})
+            await self._answer(reply_to, "Malformed", None, {"error": error})
 
     async def _answer(
-        self, reply_to: str, reply: str, account_id: str, data: dict[str, Any]
+        self, reply_to: str, reply: str, account_id: str | None, data: dict[str, Any]
     ) -> None:
         await self._reply(
             reply_to, orjson.dumps(unwritten(reply, account_id, self.incarnation, data))
