@@ -137,9 +137,13 @@ class Collector:
         )
 
     async def _ask(self, name: str, account_id: str) -> dict[str, Any]:
-        question = {"account_id": account_id}
-        data = (await self._ledger.query(name, question, account_id=account_id))["data"]
-        assert isinstance(data, dict)
+        answer = await self._ledger.query(
+            name,
+            {"account_id": account_id},
+            account_id=account_id,
+            timeout_s=self._settings.ledger_give_up_s,
+        )
+        data: dict[str, Any] = answer["data"]
         return data
 
     async def _settle(self, attempt: Attempt, intent: Intent) -> str | None:

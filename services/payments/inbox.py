@@ -77,10 +77,3 @@ class Inbox:
             self._clock.now() + timedelta(seconds=wait_s),
             error,
         )
-
-    async def counts(self) -> dict[str, int]:
-        """How many events are in each state."""
-        rows = await self._pool.fetch(
-            "select state, count(*) as number from payments.inbox group by state"
-        )
-        return {row["state"]: row["number"] for row in rows}

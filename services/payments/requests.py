@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from faststream.nats import NatsMessage, NatsRouter
+from faststream.nats import NatsBroker, NatsMessage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libs.catalogue.book import Catalogue
@@ -31,6 +31,8 @@ from services.payments.stripe_api import StripeApi
 log = logging.getLogger(__name__)
 
 INBOX = "inbox."
+AT_ONCE = 32
+"""Requests of one kind that are worked on at the same time."""
 Data = dict[str, Any]
 Question = Callable[[bytes], Awaitable[Data | None]]
 
@@ -172,9 +174,8 @@ def order_data(order: Order) -> Data:
     }
 
 
-def router(desk: Desk) -> NatsRouter:
-    """One subscription for each question, shared by all payments processes."""
-    routes = NatsRouter()
+async def answer_requests(broker: NatsBroker, desk: Desk) -> None:
+    """Subscribe a started broker to every question, shared by all payments processes."""
     questions: dict[str, Question] = {
         "packs": desk.packs,
         "create_checkout": desk.create_checkout,
@@ -184,10 +185,11 @@ def router(desk: Desk) -> NatsRouter:
         "portal_link": desk.portal_link,
     }
     for name, question in questions.items():
-        routes.subscriber(payments_request(name), queue="payments", no_reply=True, max_workers=32)(
-            _responder(question)
+        subscriber = broker.subscriber(
+            payments_request(name), queue="payments", no_reply=True, max_workers=AT_ONCE
         )
-    return routes
+        subscriber(_responder(question))
+        await subscriber.start()
 
 
 def _responder(

@@ -159,6 +159,7 @@ inbox = Table(
     _states("new", "done", "ignored", "quarantined"),
     CheckConstraint("source in ('webhook', 'reconcile')", name="source"),
     Index("inbox_due_at_idx", "due_at", postgresql_where=text("state = 'new'")),
+    Index("inbox_quarantined_idx", "received_at", postgresql_where=text("state = 'quarantined'")),
 )
 """What Stripe told us, as it came. The payload holds personal data: it may be cleared later."""
 

@@ -18,13 +18,14 @@ class PaymentsSettings(Settings):
     stripe_timeout_s: PositiveFloat = 30.0
     inbox_tick_s: PositiveFloat = 1.0
     """How often the inbox is looked at when nothing wakes it."""
-    collect_tick_s: PositiveFloat = 1.0
+    collect_tick_s: PositiveFloat = 0.5
     """How often open recharge attempts are looked at when nothing wakes them."""
     retry_first_s: PositiveFloat = 0.5
     """Wait after the first failed try; it doubles with each further one."""
     retry_cap_s: PositiveFloat = 60.0
-    lease_s: PositiveFloat = 120.0
-    """How long a claimed row is left alone by others; longer than any single try."""
+    lease_s: PositiveFloat = 15.0
+    """How long others leave a claimed row alone, and what a crash costs a customer. Two at work
+    on one row waste a call; nothing is credited or charged twice."""
     reconcile_s: PositiveFloat = 600.0
     ledger_give_up_s: PositiveFloat = 5.0
     """How long one try waits for the ledger before the row is put back."""

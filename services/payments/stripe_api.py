@@ -4,6 +4,7 @@ Reads are repeated freely. Calls that make something carry an idempotency key of
 repeat after a lost answer cannot make a second one while Stripe remembers the key.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
@@ -24,16 +25,21 @@ RETRIES = 2
 """Given to the client by name: its own default is none."""
 
 
-def make_client(settings: PaymentsSettings) -> stripe.StripeClient:
+@contextlib.asynccontextmanager
+async def open_client(settings: PaymentsSettings) -> AsyncIterator[stripe.StripeClient]:
     """The SDK's client, with everything that decides how it behaves said out loud."""
+    transport = stripe.HTTPXClient(timeout=settings.stripe_timeout_s)
     base = settings.stripe_api_base
-    return stripe.StripeClient(
-        settings.stripe_api_key.get_secret_value(),
-        stripe_version=API_VERSION,
-        base_addresses={"api": base.rstrip("/")} if base else None,
-        max_network_retries=RETRIES,
-        http_client=stripe.HTTPXClient(timeout=settings.stripe_timeout_s),
-    )
+    try:
+        yield stripe.StripeClient(
+            settings.stripe_api_key.get_secret_value(),
+            stripe_version=API_VERSION,
+            base_addresses={"api": base.rstrip("/")} if base else None,
+            max_network_retries=RETRIES,
+            http_client=transport,
+        )
+    finally:
+        await transport.close_async()  # type: ignore[no-untyped-call]
 
 
 class StripeApi:

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from libs.runtime import metrics
 from services.payments import stripe_reading
 from services.payments.inbox import Inbox
+from services.payments.stripe_api import API_VERSION
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class WebhookEndpoint:
             self._refused.inc()
             log.warning("signed delivery is no event: %s", error)
             return PlainTextResponse("not an event", 400)
-        if event.api_version != stripe.api_version:
+        if event.api_version != API_VERSION:
             log.warning("event of API version %s", event.api_version)
         if await self._inbox.put(event, "webhook"):
             self._stored()

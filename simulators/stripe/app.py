@@ -105,11 +105,11 @@ class FakeStripe:
             return JSONResponse(fault.body(), 401)
         self.sessions.public_url = str(request.base_url).rstrip("/")
         try:
-            return self._answer(request, params)
+            return await self._answer(request, params)
         except ApiError as fault:
             return JSONResponse(fault.body(), fault.status)
 
-    def _answer(self, request: Request, params: Params) -> Response:
+    async def _answer(self, request: Request, params: Params) -> Response:
         method, path = request.method, request.url.path
         key = request.headers.get("idempotency-key") if method == "POST" else None
         fault = self.faults.take(method, path)
@@ -122,6 +122,8 @@ class FakeStripe:
         answer = replayed or self._execute(method, path, params, fault)
         if key and replayed is None and (answer.status in (200, 402) or answer.status >= 500):
             self._keys.save(key, whole, answer)
+        if fault == "hang_after":
+            await self.faults.hang()
         if fault == "drop_after":
             raise DroppedError
         headers = {"idempotent-replayed": "true"} if replayed else {}

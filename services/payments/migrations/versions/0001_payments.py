@@ -107,6 +107,7 @@ create table payments.inbox (
   constraint inbox_source_check check (source in ('webhook', 'reconcile'))
 );
 create index inbox_due_at_idx on payments.inbox (due_at) where state = 'new';
+create index inbox_quarantined_idx on payments.inbox (received_at) where state = 'quarantined';
 
 create table payments.reconciliations (
   "only" boolean not null default true constraint reconciliations_only_check check ("only"),
