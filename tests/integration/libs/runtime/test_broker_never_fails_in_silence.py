@@ -112,10 +112,10 @@ async def test_it_comes_back_by_itself_after_the_server_was_killed(own_nats_serv
         open_broker(own_nats_server.settings(), "gateway", lifecycle, health) as broker,
         own_nats_server.client("root") as other,
     ):
-        await other.subscribe("ledger.commands.0.use")  # hears, never answers
+        heard = await other.subscribe("ledger.commands.0.use")  # and never answers
         await other.flush()
         request = asyncio.create_task(guarded_request(broker, "ledger.commands.0.use"))
-        await asyncio.sleep(0.05)
+        await heard.next_msg(timeout=10)
         own_nats_server.kill()
         with pytest.raises(ConnectionLost):
             await request

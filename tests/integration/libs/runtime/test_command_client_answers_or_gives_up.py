@@ -58,12 +58,13 @@ def reply(kind, account_id=None, **data):
 
 
 class Ledger:
-    """Answers each message with the next of its script: bytes, seconds to wait, or silence."""
+    """Answers each message with the next of its script; a step may wait for an event first."""
 
     def __init__(self, nc):
         self.nc = nc
         self.script = []
         self.heard = []
+        self.late = []
         self.headers = {"Farebox-Ledger-Now": NOW}
 
     async def listen(self, subject="ledger.commands.*.use"):
@@ -73,12 +74,15 @@ class Ledger:
     async def _answer(self, message):
         self.heard.append((message.subject, message.data))
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        if step is None:
-            return
-        wait_s, raw = step if isinstance(step, tuple) else (0, step)
-        if wait_s:
-            await asyncio.sleep(wait_s)
-        await self.nc.publish(message.reply, raw, headers=self.headers)
+        if isinstance(step, tuple):
+            self.late.append(asyncio.create_task(self._send(message.reply, *step)))
+        elif step is not None:
+            await self._send(message.reply, None, step)
+
+    async def _send(self, to, event, raw):
+        if event is not None:
+            await event.wait()
+        await self.nc.publish(to, raw, headers=self.headers)
 
 
 @pytest.fixture
@@ -144,10 +148,10 @@ async def test_a_reply_nobody_can_read_is_asked_for_again(client, ledger):
     assert (await client.send(a_command(), give_up_s=4)).reply == "Released"
 
 
-async def test_nobody_there_is_retried_until_somebody_is(client, ledger):
+async def test_nobody_there_is_retried_until_somebody_is(client, ledger, eventually):
     ledger.script = [reply("Released")]
     sending = asyncio.create_task(client.send(a_command(), give_up_s=10))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: "no_responders" in client._retries)
     await ledger.listen()
     assert (await sending).reply == "Released"
 
@@ -171,9 +175,12 @@ async def test_nobody_there_gives_up_in_time(client):
 
 async def test_an_answer_after_its_attempt_is_ignored(client, ledger, monkeypatch):
     monkeypatch.setattr(command_client, "ATTEMPT_S", 0.1)
-    ledger.script = [(0.3, reply("Released", released="1")), reply("Released", released="2")]
+    now = asyncio.Event()
+    ledger.script = [(now, reply("Released", released="1")), reply("Released", released="2")]
     await ledger.listen()
     assert (await client.send(a_command(), give_up_s=4)).data == {"released": "2"}
+    now.set()
+    await asyncio.gather(*ledger.late)
     ledger.script = [reply("Released", released="3")]
     assert (await client.send(a_command(), give_up_s=4)).data == {"released": "3"}
 
@@ -323,9 +330,9 @@ class TestInstallation:
             await client.check_installation()
         assert (caught.value.ours, caught.value.theirs) == (3, 4)
 
-    async def test_a_ledger_that_is_not_there_yet_is_waited_for(self, client, ledger):
+    async def test_a_ledger_that_is_not_there_yet_is_waited_for(self, client, ledger, eventually):
         ledger.script = [self.answer(PARTITIONS)]
         checking = asyncio.create_task(client.check_installation())
-        await asyncio.sleep(0.1)
+        await eventually(lambda: "no_responders" in client._retries)
         await ledger.listen("ledger.queries.>")
         await checking
