@@ -1,6 +1,7 @@
 """kill -9 of the ledger under load: what was acknowledged is in the log, and nothing else is."""
 
 import asyncio
+import itertools
 import json
 import random
 from datetime import timedelta
@@ -85,17 +86,86 @@ async def logged(database: Database) -> dict[str, tuple[int, int]]:
     }
 
 
+class Cluster:
+    """The ledger that is killed again and again, and the one that dies by itself in between."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        config = example_config(folder)
+        self.ledger = Process("ledger", database, folder, config=config)
+        self.faulty = Process("ledger-2", database, folder, config=config, env=AFTER_APPEND)
+        self.reader = Process("reader", database, folder, config=config)
+
+    def start(self) -> None:
+        self.reader.start(ready=False)
+        self.ledger.start()
+
+    async def kill(self, *, at_fault_point: bool) -> None:
+        """SIGKILL: at any moment, or right after an append and before its replies."""
+        self.ledger.kill()
+        self.ledger.wait()
+        if at_fault_point:
+            self.faulty.start(ready=False)
+            await until(self._died, patience_s=30)
+
+    async def _died(self) -> bool:
+        return not self.faulty.alive
+
+    def stop(self) -> None:
+        for process in (self.ledger, self.faulty, self.reader):
+            process.stop()
+
+
+class Load:
+    """Callers on accounts of every partition, and what they were told."""
+
+    def __init__(self, callers: list[Caller], rng: random.Random) -> None:
+        self.callers = callers
+        self.rng = rng
+        self.tasks = [asyncio.create_task(caller.run(rng)) for caller in callers]
+
+    async def for_a_while(self) -> None:
+        await asyncio.sleep(self.rng.uniform(0.02, 0.2))
+
+    @property
+    def in_flight(self) -> set[str]:
+        return {caller.in_flight for caller in self.callers if caller.in_flight}
+
+    async def goes_on(self) -> None:
+        """Wait until more was answered than had been asked already."""
+        enough = sum(caller.answered for caller in self.callers) + len(self.callers)
+
+        async def answered() -> bool:
+            assert all(not task.done() for task in self.tasks)
+            return sum(caller.answered for caller in self.callers) > enough
+
+        await until(answered, patience_s=PATIENT_S)
+
+    async def end(self) -> None:
+        for caller in self.callers:
+            caller.stopping = True
+        await asyncio.wait_for(asyncio.gather(*self.tasks), PATIENT_S)
+
+
+def acknowledged(folder: Path) -> dict[str, tuple[int, int]]:
+    """The callers' own files: first position and number of events of what they were told."""
+    lines = [
+        json.loads(line)
+        for path in folder.glob("acknowledged-*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    return {
+        f"{kind} {caller}": (position - count + 1, count)
+        for kind, caller, _account, position, count in lines
+    }
+
+
 @pytest.mark.requirement("RSV-3", "CRD-5", "AUD-1")
 async def test_acknowledged_replies_equal_the_log_after_twenty_kills(database, streams, tmp_path):
     rng = random.Random(SEED)
-    config = example_config(tmp_path)
-    ledger = Process("ledger", database, tmp_path, config=config)
-    faulty = Process("ledger-2", database, tmp_path, config=config, env=AFTER_APPEND)
-    reader = Process("reader", database, tmp_path, config=config)
+    cluster = Cluster(database, tmp_path)
     between = 0
     try:
-        reader.start(ready=False)
-        ledger.start()
+        cluster.start()
         async with (
             ledger_client(database, "admin", "admin") as admin,
             ledger_client(database, "gateway", "use") as use,
@@ -103,50 +173,19 @@ async def test_acknowledged_replies_equal_the_log_after_twenty_kills(database, s
             await admin.check_installation()
             await use.check_installation()
             accounts = [await rich(admin) for _ in range(PARTITIONS * 2)]
-            callers = [
-                Caller(use, *accounts[i % len(accounts)], tmp_path / f"acknowledged-{i}.jsonl")
-                for i in range(CALLERS)
-            ]
-            tasks = [asyncio.create_task(caller.run(rng)) for caller in callers]
+            files = (tmp_path / f"acknowledged-{i}.jsonl" for i in range(CALLERS))
+            pairs = zip(itertools.cycle(accounts), files, strict=False)
+            load = Load([Caller(use, *account, file) for account, file in pairs], rng)
             for kill in range(KILLS):
-                await asyncio.sleep(rng.uniform(0.02, 0.2))
-                victim = faulty if kill % 4 == 0 else ledger
-                if victim is faulty:
-                    # The fault point: dies by SIGKILL right after an append, before its replies.
-                    ledger.kill()
-                    ledger.wait()
-                    faulty.start(ready=False)
-
-                    async def died() -> bool:
-                        return not faulty.alive
-
-                    await until(died, patience_s=30)
-                else:
-                    ledger.kill()
-                    ledger.wait()
-                waiting = {caller.in_flight for caller in callers if caller.in_flight}
-                between += len(waiting & (await logged(database)).keys())
-                assert all(not task.done() for task in tasks)
-                before = sum(caller.answered for caller in callers)
-                ledger.start(ready=False)
-
-                async def goes_on(before: int = before) -> bool:
-                    return sum(caller.answered for caller in callers) > before + CALLERS
-
-                await until(goes_on, patience_s=30)
-            for caller in callers:
-                caller.stopping = True
-            await asyncio.wait_for(asyncio.gather(*tasks), PATIENT_S)
+                await load.for_a_while()
+                await cluster.kill(at_fault_point=kill % 4 == 0)
+                between += len(load.in_flight & (await logged(database)).keys())
+                cluster.ledger.start(ready=False)
+                await load.goes_on()
+            await load.end()
     finally:
-        for process in (ledger, faulty, reader):
-            process.stop()
-    acknowledged = {
-        f"{kind} {caller}": (position - count + 1, count)
-        for path in tmp_path.glob("acknowledged-*.jsonl")
-        for kind, caller, _account, position, count in map(
-            json.loads, path.read_text().splitlines()
-        )
-    }
-    assert acknowledged == await logged(database)
+        cluster.stop()
+    told = acknowledged(tmp_path)
+    assert told == await logged(database)
     assert between > 0, "no kill fell between an append and its reply: nothing was proven"
-    assert len(acknowledged) > KILLS * CALLERS
+    assert len(told) > KILLS * CALLERS
