@@ -78,8 +78,8 @@ class Crediting:
             return NotPaid("setup")
         if session.payment_status != "paid" or session.intent_id is None:
             return NotPaid(session.payment_status)
-        order = await self._orders.by_session(session.id)
-        if order is None:
+        order = await self._orders.get(session.client_reference_id or "")
+        if order is None or order.session_id not in (None, session.id):
             return Quarantined("no order of ours has this Checkout Session")
         different = session_mismatch(order.due(livemode=self._livemode), session)
         if different is not None:

@@ -16,6 +16,9 @@ from services.payments.errors import (
 )
 from services.payments.stripe_objects import Event, Failure, Intent, SavedCard, Session, Setup
 
+_UNCLEAR = frozenset({"idempotency_key_in_use", "lock_timeout"})
+"""Refusals of this call while another one may be at the same work."""
+
 
 @contextlib.contextmanager
 def refusals(*, unless: str | None = None) -> Iterator[None]:
@@ -32,6 +35,8 @@ def refusals(*, unless: str | None = None) -> Iterator[None]:
         code = error.code or "invalid_request"
         if code == unless:
             return
+        if code in _UNCLEAR:
+            raise StripeUnavailable(f"{code}: {error}") from error
         kind = ObjectMissing if code == "resource_missing" else StripeRefused
         raise kind(code, str(error)) from error
     except stripe.StripeError as error:

@@ -47,14 +47,14 @@ async def test_one_bad_event_does_not_hold_up_others(world, ledger, monkeypatch)
 
     bad = await world.buy()
     good = await world.buy(pack="credits-500")
-    honest = Orders.by_session
+    honest = Orders.get
 
-    async def broken(orders, session_id):
-        if session_id == bad.session_id:
+    async def broken(orders, order_id):
+        if order_id == bad.order_id:
             raise RuntimeError("a mistake of ours")
-        return await honest(orders, session_id)
+        return await honest(orders, order_id)
 
-    monkeypatch.setattr(Orders, "by_session", broken)
+    monkeypatch.setattr(Orders, "get", broken)
     kind = "checkout.session.completed"
     waiting = world.fake.webhooks.waiting
     await world.deliver(event_ids=[row["id"] for row in waiting if row["type"] == kind])

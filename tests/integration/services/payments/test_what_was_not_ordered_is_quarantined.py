@@ -87,6 +87,19 @@ async def test_a_second_payment_for_one_order_is_quarantined(world, ledger):
     assert "another payment" in error
 
 
+async def test_a_session_that_is_not_the_orders_is_quarantined(world, ledger):
+    order = await world.buy()
+    await world.pool.execute(
+        "update payments.orders set session_id = 'cs_other' where order_id = $1", order.order_id
+    )
+    kind = "checkout.session.completed"
+    waiting = world.fake.webhooks.waiting
+    await world.deliver(event_ids=[row["id"] for row in waiting if row["type"] == kind])
+    assert ledger.grants(world.account) == []
+    (error,) = await quarantined(world)
+    assert "Checkout Session" in error
+
+
 async def test_what_the_ledger_declines_is_quarantined(world, ledger):
     ledger.decline = "account_closed"
     order = await world.buy()

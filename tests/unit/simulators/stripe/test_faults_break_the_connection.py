@@ -1,5 +1,9 @@
+import asyncio
+
 import pytest
 import stripe
+
+from tests.support.waiting import eventually
 
 
 async def attempts(client, charge):
@@ -50,3 +54,13 @@ async def test_a_fault_only_hits_the_named_calls(fake, client, charge):
     assert (await client.v1.events.list_async()).data
     fake.faults.clear()
     assert (await client.v1.payment_intents.create_async(charge)).status == "succeeded"
+
+
+async def test_a_hanging_answer_comes_once_it_is_let_go(fake, client, charge):
+    fake.faults.add("POST", "payment_intents", "hang_after")
+    waiting = asyncio.create_task(client.v1.payment_intents.create_async(charge))
+    await eventually(lambda: asyncio.sleep(0, fake.faults.hanging))
+    assert await attempts(client, charge) == ["succeeded"]
+    assert not waiting.done()
+    fake.faults.clear()
+    assert (await waiting).status == "succeeded"
