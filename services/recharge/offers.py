@@ -9,6 +9,7 @@ import orjson
 from libs.catalogue import Catalogue, Pack
 from libs.events import subjects
 from libs.events.money import CREDIT, minor_to_nanos
+from libs.runtime.errors import ConnectionLost
 from services.recharge.policy import Offer, Standing
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,15 @@ log = logging.getLogger(__name__)
 class PaymentsUnavailable(Exception):
     """Payments did not say in which currency an account last paid."""
 
+
+_NO_ANSWER = (
+    ConnectionLost,
+    nats.errors.Error,
+    TimeoutError,
+    orjson.JSONDecodeError,
+    KeyError,
+    TypeError,
+)
 
 AskPayments = Callable[[str, bytes], Awaitable[bytes]]
 """Sends a request to a subject and returns the bytes of its answer; nats errors when none came."""
@@ -72,12 +82,6 @@ class Offers:
                 order = answer["data"]
                 return str(order["currency"]) if order else None
             log.warning("payments answered an order request with %s", answer.get("code"))
-        except (
-            nats.errors.Error,
-            TimeoutError,
-            orjson.JSONDecodeError,
-            KeyError,
-            TypeError,
-        ) as error:
+        except _NO_ANSWER as error:
             raise PaymentsUnavailable(repr(error)) from error
         raise PaymentsUnavailable("refused")

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 
 from libs.runtime.settings import Settings
 
@@ -26,8 +26,8 @@ class RechargeSettings(Settings):
     """How long to wait for payments to say in which currency an account last paid."""
     performed_within_s: PositiveFloat = 3600.0
     """A fall first seen later than this after it happened is reported, not acted on."""
-    lock_wait_s: PositiveFloat = 0.25
-    """How often a standby tries to become the one process that reads the events."""
+    connections: int = Field(default=6, ge=1)
+    """Database connections of the looks; each partition's events have one of their own."""
 
     @property
     def dip_wait(self) -> timedelta:

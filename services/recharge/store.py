@@ -1,10 +1,9 @@
 """The rows of recharge in PostgreSQL: what fell, what was asked, how far the events were read."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
+from libs.runtime.database import Connection, Pool
 
 FALLEN = """
 select account_id, partition, incarnation, position, occurred_at, state, below_since, look_at,
@@ -23,11 +22,6 @@ on conflict (account_id) do update set
   state = excluded.state, below_since = excluded.below_since, look_at = excluded.look_at,
   reason = null, not_before = null, room = null, room_until = null
 where (fallen.incarnation, fallen.position) < (excluded.incarnation, excluded.position)
-"""
-SAVE_POSITION = """
-insert into recharge.positions (partition, incarnation, position) values ($1, $2, $3)
-on conflict (partition) do update set
-  incarnation = excluded.incarnation, position = excluded.position
 """
 PLAN_LOOK = """
 update recharge.fallen set
@@ -91,36 +85,25 @@ class Attempt:
     deadline: datetime
 
 
+async def save_fall(connection: Connection, fall: Fall, now: datetime) -> None:
+    """Watch an account from its newest fall on, in the transaction that stores the position."""
+    await connection.execute(
+        SAVE_FALL,
+        fall.account_id,
+        fall.partition,
+        fall.incarnation,
+        fall.position,
+        fall.occurred_at,
+        now,
+        fall.state,
+    )
+
+
 class Store:
-    """Reads and writes the schema `recharge`; every method is one transaction."""
+    """Reads and writes the schema `recharge`; every method is one statement."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-
-    async def save_falls(
-        self,
-        partition: int,
-        incarnation: int,
-        position: int,
-        falls: Sequence[Fall],
-        now: datetime,
-    ) -> None:
-        """Store falls together with the position up to which the events were read."""
-        rows = [
-            (f.account_id, f.partition, f.incarnation, f.position, f.occurred_at, now, f.state)
-            for f in falls
-        ]
-        async with self._pool.acquire() as connection, connection.transaction():
-            for row in rows:
-                await connection.execute(SAVE_FALL, *row)
-            await connection.execute(SAVE_POSITION, partition, incarnation, position)
-
-    async def position(self, partition: int) -> tuple[int, int]:
-        """(incarnation, position) up to which a partition's events were read; (1, 0) at first."""
-        row = await self._pool.fetchrow(
-            "select incarnation, position from recharge.positions where partition = $1", partition
-        )
-        return (row["incarnation"], row["position"]) if row else (1, 0)
 
     async def due(self, now: datetime, limit: int) -> list[Fallen]:
         """Accounts whose next look is due, the longest due first."""

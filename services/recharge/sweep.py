@@ -5,6 +5,7 @@ finished is delivered again; a newer run takes the place of one that nobody took
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -12,6 +13,7 @@ import nats.errors
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
 from libs.events import subjects
@@ -51,17 +53,14 @@ class Sweep:
     async def follow(self) -> None:
         """Run each sweep that fires, for ever."""
         subscription = await self._js.pull_subscribe_bind(DURABLE, subjects.RECHARGE_STREAM)
-        while True:
-            try:
-                messages = await subscription.fetch(1, timeout=FETCH_S)
-            except TimeoutError:
-                continue
-            except nats.errors.Error as error:
-                log.warning("the sweep cannot be fetched: %r", error)
-                await asyncio.sleep(BACK_OFF_S)
-                continue
-            for message in messages:
-                await self._handle(message)
+        try:
+            while True:
+                for message in await _fetch(subscription):
+                    await self._handle(message)
+        finally:
+            # Left to the connection's drain, what a fetch that timed out left behind holds it up.
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
 
     async def _handle(self, message: Msg) -> None:
         fired_at = message.metadata.timestamp
@@ -92,3 +91,14 @@ class Sweep:
 
     def _body(self) -> bytes:
         return orjson.dumps({"every_s": self._every_s})
+
+
+async def _fetch(subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+    try:
+        return await subscription.fetch(1, timeout=FETCH_S)
+    except TimeoutError:
+        return []
+    except nats.errors.Error as error:
+        log.warning("the sweep cannot be fetched: %r", error)
+        await asyncio.sleep(BACK_OFF_S)
+        return []

@@ -11,7 +11,7 @@ from services.recharge.asking import Asking
 from services.recharge.looks import Looker
 from services.recharge.offers import Offers
 from services.recharge.settings import RechargeSettings
-from services.recharge.store import Store
+from services.recharge.store import Fall, Store, save_fall
 from tests.support.catalogue import EXAMPLE
 from tests.support.recharge import RuledLedger
 
@@ -47,9 +47,11 @@ class World:
 
     async def fell(self, account: str, state: str = "watched") -> None:
         """The watcher has stored the account's newest fall."""
-        fall = self.ledger.last_fall(account, state)
-        now = self.ledger.ledger_now()
-        await self.store.save_falls(0, 1, fall.position, [fall], now)
+        await self.saw(self.ledger.last_fall(account, state))
+
+    async def saw(self, fall: Fall) -> None:
+        async with self.pool.acquire() as connection:
+            await save_fall(connection, fall, self.ledger.ledger_now())
 
     async def row(self, account: str):
         rows = await self.store.after("", 10_000)

@@ -7,6 +7,7 @@ import pytest
 
 from libs.events import commands as c
 from libs.events.money import NANOS
+from libs.runtime.errors import ConnectionLost
 from tests.support.deciding import command, release
 
 STARTED = "RechargeStarted"
@@ -253,6 +254,7 @@ async def test_an_amount_of_credits_is_priced_by_the_pack(world):
     [
         nats.errors.NoRespondersError(),
         nats.errors.TimeoutError(),
+        ConnectionLost("broken"),
         b"not json",
         b'{"ok": false, "code": "busy"}',
         b'{"ok": true}',

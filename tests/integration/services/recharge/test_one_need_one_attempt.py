@@ -152,6 +152,5 @@ async def test_an_event_that_comes_twice_or_late_changes_nothing(world):
     world.ledger.spend(account, 10)
     await world.fell(account)
     newer = await world.row(account)
-    now = world.ledger.ledger_now()
-    await world.store.save_falls(0, 1, first.position, [first], now)
+    await world.saw(first)
     assert await world.row(account) == newer

@@ -88,3 +88,20 @@ async def test_a_run_that_breaks_is_not_taken_as_done(streams):
             await asyncio.wait_for(sweep.follow(), 10)
         async with following(Sweep(nc, runs.run, every_s=1)):
             await many(runs, 1)
+
+
+async def test_status_messages_of_old_fetches_do_not_hold_up_the_end(streams):
+    """The client throws them away without counting them as done, and its drain waits for ever."""
+    async with connected(streams, "recharge") as nc, connected(streams, "ledger") as other:
+
+        async def uncounted():
+            for sub in nc._subs.values():
+                if sub._pending_queue.empty() and sub._pending_queue._unfinished_tasks:
+                    return True
+                for _ in range(3):
+                    await other.publish(sub.subject, headers={"Status": "408"})
+            return False
+
+        async with following(Sweep(nc, Runs().run, every_s=60)):
+            await eventually(uncounted, what="a message that is never counted as done")
+        await asyncio.wait_for(nc.drain(), 3)
