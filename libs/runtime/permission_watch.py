@@ -11,6 +11,8 @@ from types import TracebackType
 
 from libs.runtime.errors import ConnectionLost, PermissionDenied
 
+_MOST_VIOLATIONS = 100
+"""Refusals kept: whoever makes us answer to ever new subjects must not fill the memory."""
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
 
@@ -37,7 +39,9 @@ class PermissionWatch:
         if found is None:
             return None
         action, subject = found.groups()
-        denied = self.violations.setdefault((action, subject), PermissionDenied(action, subject))
+        denied = PermissionDenied(action, subject)
+        if len(self.violations) < _MOST_VIOLATIONS:
+            denied = self.violations.setdefault((action, subject), denied)
         if action == "publish":
             self._wake(self._waiting.get(subject, set()), denied)
         elif subject.startswith("inbox."):

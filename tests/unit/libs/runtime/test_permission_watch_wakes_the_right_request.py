@@ -111,3 +111,14 @@ async def test_a_refusal_that_meets_its_reply_leaves_the_task_uncancelled():
     task = asyncio.create_task(answered())
     assert await task == "reply"
     assert task.cancelling() == 0
+
+
+async def test_ever_new_refusals_do_not_fill_the_memory_and_still_wake():
+    watch = PermissionWatch()
+    for number in range(1000):
+        watch.see(violation("publish", f"x.{number}"))
+    assert len(watch.violations) == 100
+    (task,) = await start(watch, "a")
+    watch.see(violation("publish", "a"))
+    with pytest.raises(PermissionDenied):
+        await task
