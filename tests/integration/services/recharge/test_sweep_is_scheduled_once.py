@@ -104,4 +104,6 @@ async def test_status_messages_of_old_fetches_do_not_hold_up_the_end(streams):
 
         async with following(Sweep(nc, Runs().run, every_s=60)):
             await eventually(uncounted, what="a message that is never counted as done")
-        await asyncio.wait_for(nc.drain(), 3)
+        ending = asyncio.create_task(nc.drain())
+        done, _ = await asyncio.wait({ending}, timeout=3)
+        assert done
