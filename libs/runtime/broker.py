@@ -110,9 +110,11 @@ async def _stop(broker: NatsBroker) -> None:
     try:
         async with asyncio.timeout(STOP_S):
             await broker.stop()  # drains, which a connection that is down refuses
-    except (nats.errors.Error, TimeoutError) as error:
+    except (nats.errors.Error, TimeoutError, OSError, RuntimeError) as error:
+        # RuntimeError is uvloop's word for a transport that the server has closed.
         log.warning("NATS connection closed without draining: %r", error)
-        await connection.close()
+        with contextlib.suppress(nats.errors.Error, OSError, RuntimeError):
+            await connection.close()
 
 
 def _connected(broker: NatsBroker) -> bool:

@@ -20,6 +20,7 @@ S = TypeVar("S", bound=Settings)
 
 CLEAN_UP_S = 15.0
 """How long a service may take to clean up before its process is ended."""
+CANCEL_TRIES = 5
 
 
 class Lifecycle:
@@ -50,12 +51,24 @@ class Lifecycle:
         task.add_done_callback(self._ended)
         return task
 
-    async def close(self) -> None:
-        """Cancel every task still running, last started first, and wait for each to end."""
+    async def close(self) -> bool:
+        """Cancel every task still running, last started first, and wait for each to end.
+
+        A task whose clean-up fails can lose its cancellation in that failure, so it is told again.
+        False when one of them still runs after ``CANCEL_TRIES`` seconds.
+        """
+        ended = True
         for task in reversed(self._tasks[:]):
-            task.cancel()
-            await asyncio.wait([task])
+            for _ in range(CANCEL_TRIES):
+                task.cancel()
+                await asyncio.wait([task], timeout=1.0)
+                if task.done():
+                    break
+            else:
+                self.die(f"task {task.get_name()} resists its end")
+                ended = False
         self._tasks.clear()
+        return ended
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         with contextlib.suppress(ValueError):
@@ -90,7 +103,9 @@ async def _supervise(serve: Callable[[S, Lifecycle], Awaitable[None]], settings:
     await asyncio.wait({service, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     await _finish(service, lifecycle)
-    await lifecycle.close()
+    if not await lifecycle.close():
+        # What cannot be ended would keep a dead process's ports and locks alive.
+        os._exit(lifecycle.exit_code)
     log.info("stopped", extra={"exit_code": lifecycle.exit_code})
     return lifecycle.exit_code
 

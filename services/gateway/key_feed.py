@@ -5,6 +5,7 @@ heartbeat; a missed one, or a gap in a consumer's own numbers, means that a chan
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Mapping
@@ -80,7 +81,9 @@ class KeyFeed:
                 self._check()
                 await asyncio.sleep(HEARTBEAT_S / 4)
         finally:
-            if not self._nc.is_closed:
+            # On a connection that is going down there is nothing to take back; a failure here
+            # would also hide that the task was cancelled.
+            with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
     async def _consume(self, partition: int, change: str, inbox: str) -> None:

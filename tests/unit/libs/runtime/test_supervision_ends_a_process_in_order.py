@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+from libs.runtime import supervision
 from libs.runtime.supervision import Lifecycle
 
 PROGRAM = """
@@ -146,3 +148,45 @@ async def test_a_task_that_ends_well_ends_nothing_else():
     assert await lifecycle.spawn(work(), "brief") == 7
     assert not lifecycle.stopping.is_set()
     await lifecycle.close()
+
+
+async def test_a_task_that_loses_its_cancellation_is_told_again(monkeypatch):
+    """A clean-up that fails on a dead connection hides that its task was cancelled."""
+    monkeypatch.setattr(supervision, "CANCEL_TRIES", 2)
+
+    async def work():
+        while True:
+            with contextlib.suppress(ConnectionError):
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    if not lost:
+                        lost.append(True)
+                        raise ConnectionError
+
+    lost = []
+    lifecycle = Lifecycle()
+    lifecycle.spawn(work(), "deaf")
+    await asyncio.sleep(0)
+    assert await lifecycle.close()
+    assert lost
+    assert lifecycle.exit_code == 0
+
+
+async def test_a_task_that_resists_its_end_is_named_and_waited_for_no_longer(monkeypatch):
+    monkeypatch.setattr(supervision, "CANCEL_TRIES", 1)
+    may_end = []
+
+    async def work():
+        while not may_end:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    lifecycle = Lifecycle()
+    task = lifecycle.spawn(work(), "stubborn")
+    await asyncio.sleep(0)
+    assert not await lifecycle.close()
+    assert lifecycle.reason == "task stubborn resists its end"
+    may_end.append(True)
+    task.cancel()
+    await asyncio.wait([task])
