@@ -113,8 +113,9 @@ class Journal:
                 await self._in_thread(file.finish)
         own = self._own
         idle = not self._waiting and (self._flushing is None or self._flushing.done())
+        done = own is not None and not self._unanswered(own) and not own.damaged
         try:
-            if own is not None and own.size and idle and not self._unanswered(own):
+            if own is not None and own.size and idle and done:
                 await self._in_thread(own.clear)
             self._trouble = await self._in_thread(self._probe)
         except OSError as error:

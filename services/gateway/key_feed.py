@@ -1,7 +1,8 @@
 """Hears every event that changes what a key may do, and knows when it no longer hears them.
 
-One short-lived push consumer for each partition and event type, all into one inbox. Each sends a
-heartbeat; a missed one, or a gap in a consumer's own numbers, means that a change may be missed.
+One short-lived push consumer for each partition and event type: the right to make one with several
+types would be the right to read all events. Each sends heartbeats; a missing one, or a gap in a
+consumer's own numbers, means that a change may be missed.
 """
 
 import asyncio
@@ -9,13 +10,15 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import nats.errors
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from libs.events import subjects
@@ -50,7 +53,7 @@ class KeyFeed:
         self._cache = cache
         self._partitions = partitions
         self._clock = clock
-        self._consumers: dict[str, _Consumer] = {}
+        self._consumers: list[_Consumer] = []
         self._broken: str | None = None
 
     async def run(self) -> None:
@@ -69,28 +72,29 @@ class KeyFeed:
 
     async def _listen(self) -> None:
         """Listen until something is wrong, and raise it."""
-        self._consumers, self._broken = {}, None
-        inbox = self._nc.new_inbox()
-        subscription = await self._nc.subscribe(f"{inbox}.>", cb=self._on_message)
+        self._consumers, self._broken = [], None
         try:
             for partition in range(self._partitions):
                 for change in CHANGES:
-                    await self._consume(partition, change, inbox)
+                    await self._consume(partition, change)
             self._cache.listen()
             while True:
                 self._check()
                 await asyncio.sleep(HEARTBEAT_S / 4)
         finally:
-            # On a connection that is going down there is nothing to take back; a failure here
-            # would also hide that the task was cancelled.
-            with contextlib.suppress(nats.errors.Error):
-                await subscription.unsubscribe()
+            for consumer in self._consumers:
+                with contextlib.suppress(nats.errors.Error):  # of a closed connection, nothing
+                    await consumer.subscription.unsubscribe()
 
-    async def _consume(self, partition: int, change: str, inbox: str) -> None:
-        name = uuid.uuid4().hex
+    async def _consume(self, partition: int, change: str) -> None:
+        # The server delivers to a subject only while somebody listens to exactly that subject.
+        inbox = self._nc.new_inbox()
+        consumer = _Consumer(partition, self._clock.monotonic())
+        consumer.subscription = await self._nc.subscribe(inbox, cb=partial(self._hear, consumer))
+        self._consumers.append(consumer)
         config = ConsumerConfig(
-            name=name,
-            deliver_subject=f"{inbox}.{name}",
+            name=uuid.uuid4().hex,
+            deliver_subject=inbox,
             deliver_policy=DeliverPolicy.NEW,
             ack_policy=AckPolicy.NONE,
             filter_subject=subjects.event(partition, change),
@@ -99,7 +103,6 @@ class KeyFeed:
             mem_storage=True,
             num_replicas=1,
         )
-        self._consumers[name] = _Consumer(partition, self._clock.monotonic())
         await self._nc.jetstream().add_consumer(subjects.stream(partition), config)
 
     def _check(self) -> None:
@@ -107,17 +110,15 @@ class KeyFeed:
             raise FeedBrokenError(self._broken)
         if not self._nc.is_connected:
             raise FeedBrokenError("disconnected")
-        oldest = min(consumer.heard for consumer in self._consumers.values())
+        oldest = min(consumer.heard for consumer in self._consumers)
         if self._clock.monotonic() - oldest > _SILENCE_S:
             raise FeedBrokenError("a heartbeat is missing")
 
-    async def _on_message(self, message: Msg) -> None:
+    async def _hear(self, consumer: "_Consumer", message: Msg) -> None:
         try:
             if message.headers and message.headers.get("Status") == "100":
-                name = message.subject.rpartition(".")[2]
-                self._on_heartbeat(self._consumers[name], message.headers)
+                self._on_heartbeat(consumer, message.headers)
             else:
-                consumer = self._consumers[message.metadata.consumer]
                 self._on_event(consumer, message)
         except Exception as error:  # noqa: BLE001 - whatever it was, a change may be missed
             self._broken = f"a message cannot be understood: {error!r}"
@@ -145,3 +146,4 @@ class _Consumer:
     partition: int
     heard: float
     delivered: int = 0
+    subscription: Subscription = field(init=False)

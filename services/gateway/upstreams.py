@@ -114,7 +114,8 @@ class Upstreams:
         url = self._urls.get(place)
         if url is None:
             url = self._urls[place] = URL(upstream.base_url.rstrip("/") + path)
-        return url.with_query(query) if query else url
+        # The client's own encoding is kept: what it meant is between it and the upstream.
+        return URL(f"{url}?{query}", encoded=True) if query else url
 
 
 def upstream_timeout() -> Refusal:

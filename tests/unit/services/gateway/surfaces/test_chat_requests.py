@@ -1,0 +1,118 @@
+"""What goes up is what was bounded: no more, no other."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.errors import Refusal
+from services.gateway.surfaces.chat_fields import HARMLESS
+from services.gateway.surfaces.openai_chat import OpenAIChat
+from tests.unit.services.gateway.offering import offer
+
+chat = OpenAIChat()
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def raw(**fields) -> bytes:
+    return orjson.dumps({"model": "swift-1", "messages": HELLO} | fields)
+
+
+def sent(parsed, model: str = "swift-1", cap: int = 4096) -> dict:
+    return orjson.loads(chat.prepare(parsed, model, cap))
+
+
+def test_a_request_with_a_cap_goes_up_unchanged():
+    body = raw(max_tokens=5, temperature=0.1)
+    assert chat.prepare(chat.parse(body), "swift-1", 5) == body
+
+
+def test_without_a_cap_the_reserved_one_is_injected():
+    assert sent(chat.parse(raw()), cap=300)["max_completion_tokens"] == 300
+    assert sent(chat.parse(raw(max_tokens=None)), cap=300)["max_completion_tokens"] == 300
+
+
+def test_of_two_caps_the_larger_is_the_bound():
+    parsed = chat.parse(raw(max_tokens=5, max_completion_tokens=70))
+    assert parsed.asked == 70
+    assert chat.bound(parsed, offer()).cap == 70
+
+
+def test_a_cap_above_the_model_is_brought_down():
+    parsed = chat.parse(raw(max_tokens=10**6, max_completion_tokens=7))
+    cap = chat.bound(parsed, offer()).cap
+    body = sent(parsed, cap=cap)
+    assert (body["max_tokens"], body["max_completion_tokens"]) == (32_000, 7)
+
+
+def test_the_upstreams_name_of_the_model_is_used():
+    assert sent(chat.parse(raw(max_tokens=1)), model="swift-1-b", cap=1)["model"] == "swift-1-b"
+
+
+def test_usage_is_asked_for_only_in_streams_and_the_clients_options_are_kept():
+    assert "stream_options" not in sent(chat.parse(raw()))
+    parsed = chat.parse(raw(stream=True, stream_options={"include_obfuscation": False}))
+    assert sent(parsed)["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+    parsed = chat.parse(raw(stream=True, stream_options={"include_usage": False}))
+    assert sent(parsed)["stream_options"] == {"include_usage": True}
+
+
+def test_choices_multiply_the_output():
+    one = chat.bound(chat.parse(raw(max_tokens=100)), offer(input_pico=0))
+    three = chat.bound(
+        chat.parse(raw(max_tokens=100, n=3)), offer(input_pico=0, cached_input_pico=0)
+    )
+    output = 100 * 2_000_000 * 11 // 10_000
+    assert three.amount == 3 * output
+    assert one.cap == three.cap == 100
+
+
+def test_the_bound_counts_the_longer_of_what_came_and_what_goes():
+    spread = b'{"model": "swift-1",   "messages": [{"role": "user", "content": "Hello"}]}'
+    assert chat.parse(spread).size == len(spread)
+    grown = raw()[:-1] + b', "logit_bias": {"1": ' + b"1e15" + b"}}"
+    parsed = chat.parse(grown)
+    assert parsed.size == len(parsed.compact) > len(grown)
+
+
+def test_tools_schemas_and_functions_may_add_hidden_text():
+    for field in ("tools", "functions", "response_format"):
+        value = {"type": "json_object"} if field == "response_format" else [{"type": "function"}]
+        assert chat.parse(raw(**{field: value})).tools
+    assert not chat.parse(raw(tools=[])).tools
+
+
+names = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=20)
+
+
+@pytest.mark.requirement("PRC-7")
+@given(names.filter(lambda name: name not in HARMLESS), st.just({"x": 1}))
+def test_no_unknown_field_passes(name: str, value: object):
+    with pytest.raises(Refusal) as caught:
+        chat.parse(raw(**{name: value}))
+    assert caught.value.status == 400
+    assert caught.value.param is not None
+    assert caught.value.param.startswith(name)
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(
+    ["model", "messages", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options",
+     "tools", "functions", "modalities", "service_tier", "response_format"]), json))  # fmt: skip
+def test_whatever_comes_is_parsed_or_refused(fields: dict):
+    for body in (orjson.dumps(fields), raw(**fields)):
+        try:
+            parsed = chat.parse(body)
+        except Refusal as refusal:
+            assert refusal.status == 400
+        else:
+            bound = chat.bound(parsed, offer())
+            chat.prepare(parsed, "m", bound.cap)
