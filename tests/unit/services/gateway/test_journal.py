@@ -31,6 +31,10 @@ def records(folder: Path) -> list[bytes]:
     return [record for file in files for record in read(file.read_bytes()).records]
 
 
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
 async def test_a_record_is_on_disk_when_append_returns(tmp_path: Path, clock: ManualClock):
     journal = await opened(tmp_path, clock)
     await journal.append(b"a")
@@ -84,9 +88,9 @@ async def test_what_is_unanswered_at_the_end_is_adopted_by_the_next(
     assert entry.record == b"a"
     following.answered(entry)
     await following.tend()
-    assert len(list(tmp_path.iterdir())) == 1  # its own
+    assert len(files(tmp_path)) == 1  # its own
     await following.close()
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == []
 
 
 async def test_a_living_process_keeps_its_file(tmp_path: Path, clock: ManualClock):
@@ -113,7 +117,7 @@ async def test_of_several_processes_one_adopts(tmp_path: Path, clock: ManualCloc
     await asyncio.gather(*[journal.tend() for journal in journals])
     for journal in journals:
         await journal.close()
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == []
 
 
 async def test_an_adopter_that_dies_hands_the_file_on(tmp_path: Path, clock: ManualClock):
@@ -152,7 +156,7 @@ async def test_a_damaged_file_is_worked_off_and_then_kept_aside(tmp_path: Path, 
         journal.answered(entry)
     await journal.tend()
     await journal.close()
-    [kept] = tmp_path.iterdir()
+    [kept] = files(tmp_path)
     assert kept.suffix == DAMAGED
 
 
@@ -193,7 +197,7 @@ class TestTrouble:
         first.file.broken = True
         await journal.append(b"b")
         assert sorted(records(tmp_path)) == [b"a", b"b"]
-        assert len(list(tmp_path.iterdir())) == 2
+        assert len(files(tmp_path)) == 2
         journal.answered(first)
         await journal.tend()
         assert records(tmp_path) == [b"b"]
@@ -210,7 +214,7 @@ class TestTrouble:
         for entry in journal.entries():
             journal.answered(entry)
         await journal.tend()
-        assert len(list(tmp_path.iterdir())) == 1
+        assert len(files(tmp_path)) == 1
         await journal.close()
 
     async def test_a_closed_journal_takes_nothing(self, tmp_path: Path, clock: ManualClock):

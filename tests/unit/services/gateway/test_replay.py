@@ -102,6 +102,10 @@ async def test_a_missing_right_is_not_an_answer(journal: Journal):
     assert len(journal.entries()) == 1
 
 
+def damaged(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.iterdir() if path.suffix == DAMAGED]
+
+
 async def test_a_record_nobody_can_read_is_kept_aside(journal: Journal, tmp_path: Path):
     res = new_id("req")
     await journal.append(b'{"kind":"Unheard"}')
@@ -112,6 +116,6 @@ async def test_a_record_nobody_can_read_is_kept_aside(journal: Journal, tmp_path
     following = Journal(tmp_path, ManualClock(datetime(2026, 11, 20, tzinfo=UTC)))
     await following.open()
     await Replay(following, ledger).round()
-    [kept] = [path for path in tmp_path.iterdir() if path.suffix == DAMAGED]
-    assert b"Unheard" in kept.read_bytes()
+    [kept] = damaged(tmp_path)
+    assert b"Unheard" in kept
     await following.close()

@@ -107,12 +107,18 @@ json = st.recursive(
 @given(st.dictionaries(st.sampled_from(
     ["model", "messages", "max_tokens", "max_completion_tokens", "n", "stream", "stream_options",
      "tools", "functions", "modalities", "service_tier", "response_format"]), json))  # fmt: skip
-def test_whatever_comes_is_parsed_or_refused(fields: dict):
+def test_whatever_comes_is_bounded_or_refused(fields: dict):
     for body in (orjson.dumps(fields), raw(**fields)):
-        try:
-            parsed = chat.parse(body)
-        except Refusal as refusal:
-            assert refusal.status == 400
+        parsed = parsed_or_refused(body)
+        if isinstance(parsed, Refusal):
+            assert parsed.status == 400
         else:
             bound = chat.bound(parsed, offer())
-            chat.prepare(parsed, "m", bound.cap)
+            assert orjson.loads(chat.prepare(parsed, "m", bound.cap))["model"] == "m"
+
+
+def parsed_or_refused(body: bytes):
+    try:
+        return chat.parse(body)
+    except Refusal as refusal:
+        return refusal
