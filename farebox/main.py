@@ -6,15 +6,34 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from farebox import admin
 from farebox.services import SERVICES
 
+GROUPS = {"admin": "farebox.admin", "audit": "farebox.audit"}
+
+
+class _Groups(TyperGroup):
+    """Commands of this module, and whole groups that are imported when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *GROUPS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in GROUPS:
+            group = typer.main.get_group(import_module(GROUPS[cmd_name]).app)
+            group.name = cmd_name
+            return group
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
+    cls=_Groups,
     name="farebox",
     help="Metered API access on prepaid credits.",
     no_args_is_help=True,
@@ -22,7 +41,6 @@ app = typer.Typer(
     # A traceback with local variables would print passwords.
     pretty_exceptions_enable=False,
 )
-app.add_typer(admin.app, name="admin")
 
 BAD_CONFIGURATION = 2
 
