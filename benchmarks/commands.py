@@ -32,7 +32,7 @@ class Reserves:
         )
         first = decode_command(self.make("0" * 32, "0" * 32))
         if isinstance(first, Malformed):
-            raise ValueError(first.error)
+            raise TypeError(first.error)
 
     def make(self, account: str, key: str) -> bytes:
         """`account` and `key` are the bare hex of their ids."""

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import nats
 
 from benchmarks.commands import CATALOGUE, fresh_id
@@ -25,8 +27,10 @@ from libs.runtime.streams import provision
 
 ROOT = Path(__file__).parents[1]
 POSTGRES = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
-READ_BACK = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size",
-             "checkpoint_timeout", "wal_compression", "data_checksums", "server_version")  # fmt: skip
+READ_BACK = (
+    "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size",
+    "checkpoint_timeout", "wal_compression", "wal_sync_method", "data_checksums", "server_version",
+)  # fmt: skip
 RICH = 10**15
 
 
@@ -36,14 +40,16 @@ class Installation:
     def __init__(self, stack: LocalStack, folder: Path) -> None:
         self.stack = stack
         self.folder = folder
-        self._ledger: subprocess.Popen[bytes] | None = None
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def dsn(self, role: str, database: str = "farebox") -> str:
         return self.stack.dsn(role, database=database)
 
     def install(self) -> None:
         migrate(self.dsn("owner"), 1)
-        config = (ROOT / "farebox.example.toml").read_text().replace("partitions = 4", "partitions = 1")
+        config = (
+            (ROOT / "farebox.example.toml").read_text().replace("partitions = 4", "partitions = 1")
+        )
         (self.folder / "farebox.toml").write_text(config)
         asyncio.run(self._provision())
 
@@ -55,54 +61,80 @@ class Installation:
         await provision(nc, 1)
         await nc.close()
 
-    def start_ledger(self) -> int:
-        """Start the ledger, wait until it is ready, return its pid."""
+    def start(self, process: str) -> int:
+        """Start `ledger` or `reader`, wait until it is ready, return its pid."""
         environment = {
-            **os.environ, **self.stack.env_for("ledger"),
+            **os.environ, **self.stack.env_for(process),
             "FAREBOX_CONFIG": str(self.folder / "farebox.toml"),
-            "FAREBOX_DATA_DIR": str(self.folder), "FAREBOX_PROCESS_NAME": "ledger",
+            "FAREBOX_DATA_DIR": str(self.folder), "FAREBOX_PROCESS_NAME": process,
         }  # fmt: skip
-        log = (self.folder / "ledger.log").open("ab")
-        self._ledger = subprocess.Popen(
-            [sys.executable, "-m", "farebox.main", "serve", "ledger"],
-            cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        log.close()
-        self.wait_ready()
-        return self._ledger.pid
+        with self._log(process).open("ab") as log:
+            self._running[process] = subprocess.Popen(
+                [sys.executable, "-m", "farebox.main", "serve", process],
+                cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        self._wait_ready(process)
+        return self._running[process].pid
 
-    def health(self, path: str = "/health/ready") -> str | None:
-        import httpx
+    def pid(self, process: str) -> int:
+        return self._running[process].pid
 
+    def stop(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            process.wait(30)
+
+    def _log(self, process: str) -> Path:
+        return self.folder / f"{process}.log"
+
+    def _ask(self, process: str, path: str) -> str | None:
         try:
-            ports = json.loads((self.folder / "run" / "ledger.json").read_text())["ports"]
+            ports = json.loads((self.folder / "run" / f"{process}.json").read_text())["ports"]
             answer = httpx.get(f"http://127.0.0.1:{ports['health']}{path}")
         except (OSError, httpx.HTTPError):
             return None
         return answer.text if answer.status_code == 200 else None
 
-    def wait_ready(self, patience_s: float = 60) -> None:
+    def _wait_ready(self, process: str, patience_s: float = 60) -> None:
         deadline = time.monotonic() + patience_s
-        while self.health() is None:
-            if time.monotonic() > deadline or (self._ledger and self._ledger.poll() is not None):
-                raise RuntimeError((self.folder / "ledger.log").read_text()[-3000:])
+        while self._ask(process, "/health/ready") is None:
+            if time.monotonic() > deadline or self._running[process].poll() is not None:
+                raise RuntimeError(self._log(process).read_text()[-3000:])
             time.sleep(0.05)
-
-    def stop_ledger(self) -> None:
-        if self._ledger is not None:
-            self._ledger.terminate()
-            self._ledger.wait(30)
-            self._ledger = None
 
     def lag(self) -> int:
         """Events not yet in the stream."""
-        text = self.health("/metrics") or ""
-        lines = [line for line in text.splitlines() if line.startswith("farebox_ledger_relay_lag{")]
+        text = self._ask("ledger", "/metrics") or ""
+        lines = [line for line in text.splitlines() if "ledger_relay_lag{" in line]
         return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
 
-    def sql(self, query: str, *arguments: Any) -> Any:
+    def behind(self) -> int:
+        """Events that the slowest projection has not applied."""
+        return int(self.sql(
+            "select (select max(position) from ledger.events)"
+            " - (select min(position) from ledger.projection_positions)"
+        ))  # fmt: skip
+
+    def bytes_stored(self) -> dict[str, float]:
+        """What lies in the ledger's tables, indexes included, in all and per command."""
+        size = "select pg_total_relation_size('ledger.' || $1)"
+        sizes = {
+            name: int(self.sql(size, name)) for name in ("commands", "reservations", "accounts")
+        }
+        sizes["events"] = int(self.sql(
+            "select sum(pg_total_relation_size(inhrelid)) from pg_inherits"
+            " where inhparent = 'ledger.events'::regclass"
+        ))  # fmt: skip
+        return {**sizes, "per_command": sum(sizes.values()) / self.logged()[0]}
+
+    def sql(
+        self, query: str, *arguments: Any, role: str = "postgres", database: str = "farebox"
+    ) -> Any:
+        """The first value a query gives."""
+
         async def ask() -> Any:
-            connection = await asyncpg.connect(self.dsn("postgres"))
+            connection = await asyncpg.connect(self.dsn(role, database))
             try:
                 return await connection.fetchval(query, *arguments)
             finally:
@@ -110,8 +142,27 @@ class Installation:
 
         return asyncio.run(ask())
 
-    def settings(self) -> dict[str, str]:
-        return {name: self.sql(f"select current_setting('{name}')") for name in READ_BACK}
+    def settings(self, role: str, database: str) -> dict[str, str]:
+        """The server's settings as a session of that role sees them: a role may have its own."""
+        return {
+            name: self.sql("select current_setting($1)", name, role=role, database=database)
+            for name in READ_BACK
+        }
+
+    def checkpoint(self) -> None:
+        """So that every round starts with the same distance to the next one."""
+        self.stack.postgres.sql("checkpoint")
+
+    def wal(self) -> int:
+        """Bytes of write-ahead log so far."""
+        return int(self.sql("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
+
+    def logged(self) -> tuple[int, int]:
+        """Commands and events in the log."""
+        return tuple(self.sql(
+            "select array[(select count(*) from ledger.commands),"
+            " (select count(*) from ledger.events)]"
+        ))  # fmt: skip
 
     def open_accounts(self, count: int) -> Path:
         """Open, key and fill accounts; the file names one a line: partition, account, key."""
@@ -140,8 +191,6 @@ class Installation:
 
 
 def _opening(account: str, key: str) -> list[c.Command]:
-    from datetime import UTC, datetime, timedelta
-
     deadline = datetime.now(UTC) + timedelta(hours=1)
     common = {"account_id": account, "correlation_id": "bench"}
     opened = c.OpenAccountData(unit="USD", plan="payg", catalogue=CATALOGUE)
@@ -164,4 +213,4 @@ def installed(folder: Path) -> Iterator[Installation]:
         try:
             yield made
         finally:
-            made.stop_ledger()
+            made.stop()

