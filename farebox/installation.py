@@ -98,8 +98,7 @@ class Installation:
     def url(self, kind: str) -> str:
         """Return the public address of `gateway`, `admin` or `payments`: `http://host:port`."""
         host, port = self._addresses[kind]
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-        return f"http://{host}:{port}"
+        return f"http://{_text((_OPENED_AS.get(host, host), port))}"
 
     def ports(self, name: str) -> dict[str, int]:
         """Return the ports of a process by its own name (`gateway-1`, `stripe`)."""
@@ -116,7 +115,7 @@ class Installation:
             if not port_is_free(host, port):
                 section, key = _SETTING[kind].split(".")
                 raise StartError(
-                    f'[{section}] {key} = "{host}:{port}": another process listens there; '
+                    f'[{section}] {key} = "{_text((host, port))}": another process listens there; '
                     f"stop it, or write another port into {self.config}"
                 )
 
@@ -174,8 +173,7 @@ class Installation:
         env["FAREBOX_CONFIG"] = str(self.config)
         env["PYTHONPATH"] = _CODE
         if kind in self._addresses:
-            host, port = self._addresses[kind]
-            env["FAREBOX_LISTEN"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            env["FAREBOX_LISTEN"] = _text(self._addresses[kind])
         if kind == "gateway" and self.catalogue.gateway.workers > 1:
             env["FAREBOX_REUSE_PORT"] = "1"
         if kind == "admin":
@@ -195,9 +193,16 @@ class Installation:
         self.stop()
 
 
+# Where a server that listens everywhere is reached from here.
+_OPENED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _FAREBOX = (sys.executable, "-m", "farebox.main")
 # Processes run the same code as this one, whatever else is installed.
 _CODE = str(Path(__file__).parents[1])
+
+
+def _text(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _addresses(catalogue: Catalogue, ports: Mapping[str, int]) -> dict[str, Address]:
