@@ -14,7 +14,7 @@ from libs.events.events import TYPE_NAMES
 from libs.runtime.database import Connection
 from libs.runtime.metrics import counter, gauge
 from services.ledger.projections import requests
-from services.ledger.projections.entries import Data, uuid_of
+from services.ledger.projections.entries import Data, digits_of
 from services.ledger.projections.projector import SQL, MovedByAnotherError, Projector
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class Follower:
 
     async def _reservation_was_lost(self, connection: Connection, event: Data) -> bool:
         """Whether the log itself cannot say how the reservation of this event was opened."""
-        res, account = requests.subject(event), uuid_of(event["account_id"])
+        res, account = requests.subject(event), digits_of(event["account_id"])
         query, kind = SQL["lost_reservation"], KIND_CODES["Reserve"]
         bodies = await connection.fetch(query, res, kind, account, self.partition)
         return not any(

@@ -13,7 +13,7 @@ from libs.events.events import TYPE_NAMES
 from libs.events.ids import caller_bytes, parse_id, partition_of
 from libs.events.times import from_text, to_text
 from libs.runtime.clock import Clock
-from libs.runtime.database import Pool
+from libs.runtime.database import Connection, Pool
 from services.ledger.projections import entries as entry_projection
 from services.ledger.projections import requests as request_projection
 from services.ledger.rows import (
@@ -57,7 +57,7 @@ class Queries:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: "Pool | Connection",
         clock: Clock,
         *,
         partitions: int,

@@ -5,89 +5,15 @@ grants, holds and keys from plain arithmetic on its data. What an event claims (
 hold it closes, its allocations) is compared with what the fold has, and told to `found`.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from libs.events.ids import stream_uuid
 from libs.events.postings import postings
+from services.ledger.replay_state import Account, Grant, Hold
 
 Data = Mapping[str, Any]
 Found = Callable[[str, object, object], None]
 """Told (column, what the event says, what the fold has)."""
-
-
-class Grant:
-    """granted = available + reserved + charged + expired + clawed + moved, at every position."""
-
-    __slots__ = (
-        "available", "charged", "clawed", "expired", "expires_at", "granted", "moved", "no",
-        "payment", "priority", "reserved", "source",
-    )  # fmt: skip
-
-    def __init__(
-        self, no: int, source: str, priority: int, expires_at: str | None, payment: str | None
-    ) -> None:
-        self.no = no
-        self.source = source
-        self.priority = priority
-        self.expires_at = expires_at
-        self.payment = payment
-        self.granted = self.available = self.reserved = 0
-        self.charged = self.expired = self.clawed = self.moved = 0
-
-    @property
-    def left_over(self) -> int:
-        """What the conservation of this grant does not explain: 0, or the fold found an error."""
-        spent = self.charged + self.expired + self.clawed + self.moved
-        return self.granted - self.available - self.reserved - spent
-
-
-class Hold:
-    """An open reservation: what it holds, in all and of each grant."""
-
-    __slots__ = ("account_id", "amount", "expires_at", "of", "position")
-
-    def __init__(self, account_id: str, position: int) -> None:
-        self.account_id = account_id
-        self.position = position
-        self.amount = 0
-        self.expires_at = ""
-        self.of: Counter[int] = Counter()
-
-
-class Account:
-    """Where one account (or the partition's own stream) stands after the events so far."""
-
-    __slots__ = (
-        "account_id", "available", "closed", "freezes", "grants", "head", "partition", "plan",
-        "position", "reserved", "unit", "uuid", "version",
-    )  # fmt: skip
-
-    def __init__(self, account_id: str, partition: int) -> None:
-        self.account_id = account_id
-        self.uuid = stream_uuid(account_id)
-        self.partition = partition
-        self.unit: str | None = None
-        self.plan: str | None = None
-        self.closed = False
-        self.freezes: list[str] = []
-        self.grants: dict[int, Grant] = {}
-        self.available = self.reserved = 0
-        self.version = self.position = 0
-        self.head = bytes(32)
-
-    @property
-    def status(self) -> str:
-        if self.closed:
-            return "closed"
-        return "frozen" if self.freezes else "open"
-
-    @property
-    def next_expiry(self) -> str | None:
-        """When the next grant with something available expires."""
-        due = [g.expires_at for g in self.grants.values() if g.available and g.expires_at]
-        return min(due, default=None)
 
 
 class Fold:
@@ -144,24 +70,26 @@ class Fold:
             return int(data[name])
         return computed
 
-    def move(self, account: Account, no: int, **amounts: int) -> None:
-        """Add signed amounts to a grant's parts; none of them may end below zero."""
+    def grant(self, account: Account, no: int) -> Grant:
+        """A grant of the account; one that was never granted is told, and made of nothing."""
         grant = account.grants.get(no)
         if grant is None:
             self.found(f"grant {no}", "named", "never granted")
-            return
-        for part, amount in amounts.items():
-            value = getattr(grant, part) + amount
-            if value < 0:
-                self.found(f"grant {no} {part}", value, "never negative")
-            setattr(grant, part, value)
+            grant = account.grants[no] = Grant(no, "", 0, None, None)
+        return grant
+
+    def check(self, grant: Grant) -> None:
+        """No part of a grant may be below zero."""
+        if grant.available < 0 or grant.reserved < 0 or grant.charged < 0 or grant.clawed < 0:
+            parts = (grant.available, grant.reserved, grant.charged, grant.clawed)
+            self.found(f"grant {grant.no}", " / ".join(map(str, parts)), "never negative")
 
 
-def parts(allocation: Iterable[tuple[int, str]]) -> Counter[int]:
+def parts(allocation: Iterable[tuple[int, str]]) -> dict[int, int]:
     """An allocation as nanos per grant."""
-    of: Counter[int] = Counter()
+    of: dict[int, int] = {}
     for no, part in allocation:
-        of[no] += int(part)
+        of[no] = of.get(no, 0) + int(part)
     return of
 
 
@@ -235,21 +163,24 @@ def _extended(fold: Fold, account: Account, _event: Data, data: Data) -> None:
 
 def _hold_more(fold: Fold, account: Account, hold: Hold, data: Data, amount: int) -> None:
     allocation = parts(data["from"])
-    if allocation.total() != amount:
-        fold.found("data.from", allocation.total(), amount)
+    if sum(allocation.values()) != amount:
+        fold.found("data.from", sum(allocation.values()), amount)
     for no, part in allocation.items():
-        fold.move(account, no, available=-part, reserved=part)
+        grant = fold.grant(account, no)
+        grant.available -= part
+        grant.reserved += part
+        fold.check(grant)
+        hold.of[no] = hold.of.get(no, 0) + part
     hold.amount += amount
     hold.expires_at = data["expires_at"]
-    hold.of.update(allocation)
 
 
-def _close(fold: Fold, account: Account, data: Data, amount: int) -> Counter[int]:
+def _close(fold: Fold, account: Account, data: Data, amount: int) -> dict[int, int]:
     """Take the hold that an event closes; what it held of each grant."""
     hold = fold.holds.pop(data["res"], None)
     if hold is None or hold.account_id != account.account_id:
         fold.found("data.res", data["res"], "an open reservation of this account")
-        return Counter()
+        return {}
     if hold.amount != amount:
         fold.found("data (the hold)", amount, hold.amount)
     return hold.of
@@ -260,24 +191,28 @@ def _charged(fold: Fold, account: Account, _event: Data, data: Data) -> None:
     late = hold == 0
     if late and data["res"] in fold.holds:
         fold.found("data.reserved_was", 0, fold.holds[data["res"]].amount)
-    of = Counter[int]() if late else _close(fold, account, data, hold)
+    of = {} if late else _close(fold, account, data, hold)
     extra = _consume(fold, account, of, data, charge)
     if extra != int(data["extra"]):
         fold.found("data.extra", data["extra"], extra)
 
 
-def _consume(fold: Fold, account: Account, of: Counter[int], data: Data, charge: int) -> int:
+def _consume(fold: Fold, account: Account, of: dict[int, int], data: Data, charge: int) -> int:
     """Undo a hold: `taken` is charged, `returned` goes back. What was taken beyond the hold."""
     taken, returned, extra = parts(data["taken"]), parts(data["returned"]), 0
-    if taken.total() != charge:
-        fold.found("data.taken", taken.total(), charge)
+    if sum(taken.values()) != charge:
+        fold.found("data.taken", sum(taken.values()), charge)
     for no in of.keys() | taken.keys() | returned.keys():
-        beyond = taken[no] + returned[no] - of[no]
+        held, used, back = of.get(no, 0), taken.get(no, 0), returned.get(no, 0)
+        beyond = used + back - held
         if beyond < 0:
-            fold.found(f"data.returned of grant {no}", returned[no], of[no] - taken[no])
+            fold.found(f"data.returned of grant {no}", back, held - used)
         extra += beyond
-        back = returned[no] - beyond
-        fold.move(account, no, reserved=-of[no], charged=taken[no], available=back)
+        grant = fold.grant(account, no)
+        grant.reserved -= held
+        grant.charged += used
+        grant.available += back - beyond
+        fold.check(grant)
     return extra
 
 
@@ -285,9 +220,11 @@ def _released(fold: Fold, account: Account, _event: Data, data: Data) -> None:
     of = _close(fold, account, data, int(data["amount"]))
     returned = parts(data["returned"])
     if returned != of:
-        fold.found("data.returned", dict(returned), dict(of))
+        fold.found("data.returned", returned, of)
     for no, part in of.items():
-        fold.move(account, no, reserved=-part, available=part)
+        grant = fold.grant(account, no)
+        grant.reserved -= part
+        grant.available += part
 
 
 def _hold_expired(fold: Fold, account: Account, _event: Data, data: Data) -> None:
@@ -298,33 +235,50 @@ def _hold_expired(fold: Fold, account: Account, _event: Data, data: Data) -> Non
 
 def _refunded(fold: Fold, account: Account, _event: Data, data: Data) -> None:
     to, child = parts(data["to"]), data["child"]
-    if to.total() != int(data["amount"]):
-        fold.found("data.to", to.total(), data["amount"])
+    if sum(to.values()) != int(data["amount"]):
+        fold.found("data.to", sum(to.values()), data["amount"])
     if child is not None:
-        parent = account.grants[child["parent_no"]]
-        given = (parent.source, parent.priority, child["expires_at"], parent.payment)
-        grant = account.grants[child["grant_no"]] = Grant(child["grant_no"], *given)
-        grant.granted = grant.charged = to[grant.no]
-        fold.move(account, parent.no, charged=-to[grant.no], moved=to[grant.no])
+        _open_child(fold, account, child, to.get(child["grant_no"], 0))
     for no, part in to.items():
-        fold.move(account, no, charged=-part, available=part)
+        grant = fold.grant(account, no)
+        grant.charged -= part
+        grant.available += part
+        fold.check(grant)
+
+
+def _open_child(fold: Fold, account: Account, child: Data, amount: int) -> None:
+    """What a refund gives back to an expired grant moves into a new one."""
+    parent = fold.grant(account, child["parent_no"])
+    given = (parent.source, parent.priority, child["expires_at"], parent.payment)
+    grant = account.grants[child["grant_no"]] = Grant(child["grant_no"], *given)
+    grant.granted = grant.charged = amount
+    parent.charged -= amount
+    parent.moved += amount
+    fold.check(parent)
 
 
 def _grant_expired(fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    amount = int(data["amount"])
-    fold.move(account, data["grant_no"], available=-amount, expired=amount)
+    grant, amount = fold.grant(account, data["grant_no"]), int(data["amount"])
+    grant.available -= amount
+    grant.expired += amount
+    fold.check(grant)
 
 
 def _clawed_back(fold: Fold, account: Account, _event: Data, data: Data) -> None:
     if data["grant_no"] is not None:
-        amount = int(data["amount"])
-        fold.move(account, data["grant_no"], available=-amount, clawed=amount)
+        _claw(fold, account, data, int(data["amount"]))
 
 
 def _clawback_reversed(fold: Fold, account: Account, _event: Data, data: Data) -> None:
     if data["grant_no"] is not None:
-        amount = int(data["amount"])
-        fold.move(account, data["grant_no"], clawed=-amount, available=amount)
+        _claw(fold, account, data, -int(data["amount"]))
+
+
+def _claw(fold: Fold, account: Account, data: Data, amount: int) -> None:
+    grant = fold.grant(account, data["grant_no"])
+    grant.available -= amount
+    grant.clawed += amount
+    fold.check(grant)
 
 
 Change = Callable[[Fold, Account, Data, Data], None]

@@ -9,7 +9,8 @@ import orjson
 from libs.events.events import TYPE_CODES
 from libs.events.ids import partition_of
 from services.ledger.checks.report import Differences
-from services.ledger.replay import Account, Fold
+from services.ledger.replay import Fold
+from services.ledger.replay_state import Account
 
 TABLE = "ledger.events"
 

@@ -11,7 +11,8 @@ from libs.events.ids import parse_id
 from libs.events.times import to_text
 from libs.runtime.database import Connection
 from services.ledger.checks.report import Differences
-from services.ledger.replay import Account, Fold, Hold
+from services.ledger.replay import Fold
+from services.ledger.replay_state import Account, Hold
 from services.ledger.snapshots import reservation_of
 
 Columns = asyncpg.Record

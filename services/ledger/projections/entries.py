@@ -8,7 +8,6 @@ The amounts of an account's lines add up to its `available`; those of its `reser
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 NAME = "entries"
 
@@ -25,9 +24,12 @@ class Change(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A line as the projector stores it; `available` and `reserved` are those after the line."""
+    """A line as the projector stores it; `available` and `reserved` are those after the line.
 
-    account_id: UUID
+    Ids are the 32 hex digits of their uuids, which PostgreSQL takes as they are.
+    """
+
+    account_id: str
     position: int
     line: int
     partition: int
@@ -36,9 +38,9 @@ class Entry(NamedTuple):
     amount: int
     available: int
     reserved: int
-    res: UUID | None
+    res: str | None
     grant_no: int | None
-    key_id: UUID | None
+    key_id: str | None
     operation: str | None
     source: str | None
     reason_code: str | None
@@ -53,11 +55,11 @@ def lines(event: Data) -> list[Entry]:
     changes = describe(data)
     available = int(data["available"]) - sum(change.amount for change in changes)
     reserved = int(data["reserved"]) - sum(change.held for change in changes)
-    account_id = uuid_of(event["account_id"])
+    account_id = digits_of(event["account_id"])
     occurred_at = datetime.fromisoformat(event["occurred_at"])
     res, key_id = data.get("res"), data.get("key_id")
-    res_uuid = uuid_of(res) if res else None
-    key_uuid = uuid_of(key_id) if key_id else None
+    res_uuid = digits_of(res) if res else None
+    key_uuid = digits_of(key_id) if key_id else None
     found = []
     for line, change in enumerate(changes):
         available += change.amount
@@ -84,9 +86,9 @@ def lines(event: Data) -> list[Entry]:
     return found
 
 
-def uuid_of(text: str) -> UUID:
-    """The uuid of an id whose form the codec has checked."""
-    return UUID(hex=text[-32:])
+def digits_of(text: str) -> str:
+    """The hex digits of the uuid in an id."""
+    return text[-32:]
 
 
 def total(allocation: Iterable[tuple[int, str]]) -> int:

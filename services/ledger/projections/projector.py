@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from libs.runtime.database import Connection
 from services.ledger.projections import entries, requests
@@ -90,15 +89,15 @@ class Projector:
         named = [(requests.subject(event), event) for event in events]
         opened = {res for res, event in named if event["type"] == "CreditsReserved"}
         rows = await self._rows({res for res, _ in named if res is not None} - opened)
-        changed: dict[UUID, Request] = {}
+        changed: dict[str, Request] = {}
         for res, event in named:
             if res is not None:
                 changed[res] = requests.apply(changed.get(res) or rows.get(res), event)
         return list(changed.values())
 
-    async def _rows(self, ids: Iterable[UUID]) -> dict[UUID, Request]:
+    async def _rows(self, ids: Iterable[str]) -> dict[str, Request]:
         found = await self.connection.fetch(SQL["requests_by_id"], list(ids))
-        return {row["reservation_id"]: Request(*row) for row in found}
+        return {row["reservation_id"].hex: Request(*row) for row in found}
 
     async def _advance(self, name: str, to: int) -> None:
         at = self.at[name]

@@ -3,22 +3,24 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import orjson
 
-from services.ledger.projections.entries import Data, total, uuid_of
+from services.ledger.projections.entries import Data, digits_of, total
 
 NAME = "requests"
 
 
 class Request(NamedTuple):
-    """A row of `requests`, in the order of its columns. Amounts in nanos, JSON as text."""
+    """A row of `requests`, in the order of its columns. Amounts in nanos, JSON as text.
 
-    reservation_id: UUID
+    Ids are the 32 hex digits of their uuids, which PostgreSQL takes as they are.
+    """
+
+    reservation_id: str
     partition: int
-    account_id: UUID
-    key_id: UUID
+    account_id: str
+    key_id: str
     operation: str
     surface: str
     model: str | None
@@ -52,9 +54,9 @@ class UnknownRequest(LookupError):
     """An event names a reservation that no earlier event of the log opened."""
 
 
-def subject(event: Data) -> UUID | None:
+def subject(event: Data) -> str | None:
     """The reservation whose row this event changes, None when it changes none."""
-    return uuid_of(event["data"]["res"]) if event["type"] in CHANGES else None
+    return digits_of(event["data"]["res"]) if event["type"] in CHANGES else None
 
 
 def apply(row: Request | None, event: Data) -> Request:
@@ -69,10 +71,10 @@ def apply(row: Request | None, event: Data) -> Request:
 def _opened(event: Data) -> Request:
     data = event["data"]
     return Request(
-        reservation_id=uuid_of(data["res"]),
+        reservation_id=digits_of(data["res"]),
         partition=event["partition"],
-        account_id=uuid_of(event["account_id"]),
-        key_id=uuid_of(data["key_id"]),
+        account_id=digits_of(event["account_id"]),
+        key_id=digits_of(data["key_id"]),
         operation=data["operation"],
         surface=data["surface"],
         model=None,

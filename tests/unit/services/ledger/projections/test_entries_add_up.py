@@ -47,14 +47,8 @@ def test_lines_add_up_to_available_and_holds_to_minus_reserved(seed):
             assert entry.reserved == -held[entry.account_id] >= 0
             last[entry.account_id] = entry
     for story in builder.stories.values():
-        entry = last[lines_account(story.account_id)]
+        entry = last[story.account_id[5:]]
         assert (entry.available, entry.reserved) == (story.available, story.reserved)
-
-
-def lines_account(account_id):
-    from libs.events.ids import parse_id
-
-    return parse_id(account_id)
 
 
 def test_every_money_event_has_lines_and_no_other_event_has():
@@ -134,8 +128,7 @@ def test_a_line_names_its_reservation_key_operation_and_time(account):
     builder, name, key = account
     res = builder.reserve(name, key, 10, operation="score-image")
     entry = lines(bodies(builder)[-1])[0]
-    assert entry.res.hex == res[4:]
-    assert entry.key_id.hex == key[4:]
+    assert (entry.res, entry.key_id) == (res[4:], key[4:])
     assert entry.operation == "score-image"
     assert (entry.position, entry.partition, entry.line) == (builder.position, 0, 0)
     assert entry.occurred_at == builder.at

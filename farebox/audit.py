@@ -1,0 +1,74 @@
+"""`farebox audit`: proves the books against the log. Reads Postgres only, as farebox_auditor."""
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Prove the ledger against its log. Needs Postgres and nothing else."
+)
+
+DIFFERENT = 1
+NOT_DONE = 2
+HOME = Path(".farebox")
+
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        envvar="FAREBOX_DATABASE_URL",
+        help="postgresql://farebox_auditor:…; default: that of --data.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path, typer.Option("--data", envvar="FAREBOX_HOME", help="Data folder of `farebox up`.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+
+
+@app.command()
+def verify(
+    database_url: DatabaseUrl = "",
+    data: Data = HOME,
+    *,
+    projections: Annotated[
+        bool, typer.Option(help="Also fold statement and receipts anew: most of the time.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Check every event, and every table against the log. Status 1 when anything differs."""
+    from farebox import auditing
+
+    try:
+        report = auditing.verified(database_url, data, projections=projections)
+    except auditing.AuditError as error:
+        _fail(str(error))
+    print(auditing.report_json(report) if as_json else auditing.report_text(report))
+    raise typer.Exit(0 if report.ok else DIFFERENT)
+
+
+@app.command()
+def statement(
+    account: Annotated[str, typer.Argument(help="acct_…", show_default=False)],
+    database_url: DatabaseUrl = "",
+    data: Data = HOME,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Print every line of an account, and whether they add up. Status 1 when they do not."""
+    from farebox import auditing
+
+    try:
+        told = auditing.statement_of(account, database_url, data)
+    except auditing.AuditError as error:
+        _fail(str(error))
+    print(auditing.statement_json(told) if as_json else auditing.statement_text(told))
+    raise typer.Exit(0 if told["adds_up"] else DIFFERENT)
+
+
+def _fail(error: str) -> NoReturn:
+    print(f"farebox: {error}", file=sys.stderr)
+    raise typer.Exit(NOT_DONE)
