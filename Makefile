@@ -20,8 +20,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV)"
 	@uv pip install -q --python $(PY) --require-hashes --no-deps -r requirements.lock 2>/dev/null \
-	  || $(PY) -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	  || $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FAREBOX_DEMO_EXIT=1: then exit)
