@@ -1,6 +1,6 @@
 """The log, the state beside it, the projections, and who may do what."""
 
-from alembic import op
+from services.ledger.migrations.scripts import run
 
 revision = "0001"
 down_revision = None
@@ -238,19 +238,5 @@ grant insert, update, delete, truncate on ledger.projection_positions, ledger.en
 
 
 def upgrade() -> None:
-    connection = op.get_bind()
     for script in (TABLES, APPEND_ONLY, PARTITIONS, RIGHTS):
-        for statement in statements(script):
-            connection.exec_driver_sql(statement)
-
-
-def statements(script: str) -> list[str]:
-    """asyncpg prepares one statement at a time; a `;` inside $$ does not end one."""
-    found, open_quote, start = [], False, 0
-    for index in range(len(script)):
-        if script.startswith("$$", index):
-            open_quote = not open_quote
-        elif script[index] == ";" and not open_quote:
-            found.append(script[start:index])
-            start = index + 1
-    return found
+        run(script)

@@ -116,6 +116,7 @@ def ledger_rights(table):
         "events": {"insert"},
         "commands": {"insert"},
         "notes": {"insert"},
+        "fee_entries": {"insert"},
         "accounts": {"insert", "update"},
         "api_keys": {"insert", "update"},
         "reservations": {"insert", "update", "delete"},
