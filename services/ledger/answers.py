@@ -109,6 +109,19 @@ def _attempt(data: Data) -> Data:
 
 REPLIES: dict[str, tuple[str, Callable[[Data], Data], tuple[str, ...]]] = {
     "OpenAccount": ("Opened", _pick("unit", "plan"), ("AccountOpened",)),
+    "ChangePlan": ("PlanSet", _pick("plan"), ("PlanChanged",)),
+    "CloseAccount": ("Closed", _pick("reason_code"), ("AccountClosed",)),
+    "SetSpendLimits": (
+        "LimitsSet",
+        lambda _: {"key_id": None, "expires_at": None},
+        ("SpendLimitsSet",),
+    ),
+    "ExpireGrant": ("Released", lambda _: {}, ("CreditsExpired",)),
+    "Extend": (
+        "Extended",
+        lambda d: {"res": d["res"], "amount": d["total"], "expires_at": d["expires_at"]},
+        ("ReservationExtended",),
+    ),
     "FreezeAccount": ("Frozen", _pick("reason"), ("AccountFrozen",)),
     "UnfreezeAccount": ("Unfrozen", _pick("reason"), ("AccountUnfrozen",)),
     "IssueKey": ("Issued", _pick("key_id", "expires_at"), ("KeyIssued",)),

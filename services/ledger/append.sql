@@ -2,7 +2,7 @@
 --
 -- A data-modifying CTE does not see what its siblings insert: what opens and closes in one batch
 -- is netted out in memory. One row an account, or the upsert fails (SQLSTATE 21000).
--- The hot statement is `log` + `accounts`; a batch that touches keys or texts puts `keys` between.
+-- The hot statement is `log` + `accounts`; a batch that changes more puts `rare` between.
 
 -- name: log
 with new_events as (
@@ -22,7 +22,7 @@ with new_events as (
   delete from ledger.reservations where reservation_id = any($20::uuid[])
 )
 
--- name: keys
+-- name: rare
 , new_keys as (
   insert into ledger.api_keys
     (partition, key_id, account_id, secret_hash, purpose, prefix, allowed, cap_total, cap_day,
@@ -45,6 +45,16 @@ with new_events as (
 ), texts as (
   insert into ledger.notes (note_id, account_id, kind, text, created_at)
   select n.* from unnest($50::uuid[], $51::uuid[], $52::text[], $53::text[], $54::timestamptz[]) as n
+), extended as (
+  update ledger.reservations set expires_at = x.expires_at, amount = x.amount, state = x.state
+  from unnest($55::uuid[], $56::timestamptz[], $57::bigint[], $58::bytea[])
+    as x (reservation_id, expires_at, amount, state)
+  where reservations.reservation_id = x.reservation_id
+), fees as (
+  insert into ledger.fee_entries
+    (partition, position, account_id, reservation_id, currency, minor, schedule)
+  select $1::smallint, f.* from unnest(
+    $59::bigint[], $60::uuid[], $61::uuid[], $62::text[], $63::bigint[], $64::text[]) as f
 )
 
 -- name: accounts
@@ -70,7 +80,8 @@ select account_id, unit, plan, status, available, reserved, version, position, h
 from ledger.accounts where account_id = any($1::uuid[]) and partition = $2
 
 -- name: keys_by_account
-select key_id, account_id, lineage, purpose, allowed, expires_at, status
+select key_id, account_id, lineage, purpose, allowed, expires_at, status, cap_total, cap_day,
+  cap_month
 from ledger.api_keys where account_id = any($1::uuid[])
 
 -- name: events_by_position

@@ -13,7 +13,7 @@ from services.ledger.answers import Recorded, accepted, refused, unwritten
 from services.ledger.columns import Columns, bare
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
-from services.ledger.domain.state import Accepted, Event, Moment, Past, Reservation, State
+from services.ledger.domain.state import Accepted, Event, Moment, Past, State
 from services.ledger.store import CommandKey, CommandRow, Slot
 from services.ledger.working_set import Overlay, Remembered, WorkingSet
 
@@ -24,7 +24,7 @@ EMPTY = Slot(None, 0, GENESIS, 0)
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
 
-NAME_RESERVATIONS = frozenset({"Settle", "Release", "ExpireReservation"})
+NAME_RESERVATIONS = frozenset({"Extend", "Settle", "Release", "ExpireReservation"})
 CLOSING = {
     "CreditsCharged": "settled",
     "CreditsReleased": "released",
@@ -101,8 +101,11 @@ class Batch:
                 self.columns.account(
                     changed.account, changed.version, changed.position, changed.head
                 )
-        for reservation, position in self._opened():
-            self.columns.open(reservation, position)
+        for res, reservation in self.overlay.opened.items():
+            if res in self._open_positions:
+                self.columns.open(reservation, self._open_positions[res])
+            else:
+                self.columns.extend(reservation)
         for key_id, (account_id, event, position) in self._keys.items():
             slot = self.overlay.slot(account_id)
             if slot is None or slot.account is None:
@@ -112,9 +115,6 @@ class Batch:
                 self.columns.issue(event, key, position)
             else:
                 self.columns.change_key(key)
-
-    def _opened(self) -> list[tuple[Reservation, int]]:
-        return [(r, self._open_positions[res]) for res, r in self.overlay.opened.items()]
 
     def _repeat(self, pending: Pending) -> bytes | None:
         remembered = self.overlay.remembered(pending.key)
@@ -190,6 +190,7 @@ class Batch:
             self.published.append(Published(position, event.type, raw))
             recorded.append(Recorded(position, event.type, event.data))
             self._effects(event, decision.state, position)
+            self._fees(event, position)
             head = digest.hex()
         self.overlay.accounts[command.account_id] = Slot(
             decision.state.account, version, head, self.position
@@ -252,6 +253,8 @@ class Batch:
         if event.type == "CreditsReserved" and state.reservation is not None:
             self.overlay.open(state.reservation)
             self._open_positions[state.reservation.res] = position
+        elif event.type == "ReservationExtended" and state.reservation is not None:
+            self.overlay.open(state.reservation)
         elif event.type in CLOSING:
             self._close(event, position)
         elif event.type == "KeyIssued":
@@ -261,13 +264,21 @@ class Batch:
         elif event.type == "KeyRevoked":
             self._touch_key(event.data["key_id"], event.account_id)
 
+    def _fees(self, event: Event, position: int) -> None:
+        """Accrued with the hold (or a late settlement), reversed with what gives it back."""
+        for name, reversed_ in (("fee", False), ("fee_reversed", True)):
+            fee = event.data.get(name)
+            if fee is not None:
+                self.columns.fee(event, fee, position, reversed_=reversed_)
+
     def _close(self, event: Event, position: int) -> None:
-        res, data = event.data["res"], event.data
-        if self.overlay.reservation(res) is None:
+        res = event.data["res"]
+        reservation = self.overlay.reservation(res)
+        if reservation is None:
             return  # a late settlement closes nothing
-        amount = int(data["reserved_was"] if event.type == "CreditsCharged" else data["amount"])
-        past = Past(CLOSING[event.type], position, amount)
-        if not self.overlay.close(res, past):
+        past = Past(CLOSING[event.type], position, reservation.amount, reservation.fee)
+        self.overlay.close(res, past)
+        if self._open_positions.pop(res, None) is None:
             self.columns.closed.append(bare(res))
 
     def _touch_key(self, key_id: str, account_id: str) -> None:

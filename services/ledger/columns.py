@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from services.ledger.domain.notes import Note
-from services.ledger.domain.state import Account, Event, Key, Reservation
+from services.ledger.domain.state import Account, Data, Event, Key, Reservation
 from services.ledger.snapshots import account_state, reservation_state
 
 
@@ -21,10 +21,13 @@ class Columns:
         self.issued: list[tuple[Any, ...]] = []
         self.changed_keys: list[tuple[Any, ...]] = []
         self.notes: list[tuple[Any, ...]] = []
+        self.extended: list[tuple[Any, ...]] = []
+        self.fees: list[tuple[Any, ...]] = []
 
     @property
-    def touches_keys(self) -> bool:
-        return bool(self.issued or self.changed_keys or self.notes)
+    def is_rare(self) -> bool:
+        """Whether more changes than a plain hold and its settlement do."""
+        return bool(self.issued or self.changed_keys or self.notes or self.extended or self.fees)
 
     def open(self, reservation: Reservation, position: int) -> None:
         self.opened.append(
@@ -35,6 +38,31 @@ class Columns:
                 instant(reservation.expires_at),
                 reservation.amount,
                 reservation_state(reservation),
+            )
+        )
+
+    def extend(self, reservation: Reservation) -> None:
+        """A hold of an earlier batch that was extended in this one."""
+        self.extended.append(
+            (
+                bare(reservation.res),
+                instant(reservation.expires_at),
+                reservation.amount,
+                reservation_state(reservation),
+            )
+        )
+
+    def fee(self, event: Event, fee: Data, position: int, *, reversed_: bool) -> None:
+        """The fee of an invocation, or its reversal: its own ledger, never the balance."""
+        minor = -fee["minor"] if reversed_ else fee["minor"]
+        self.fees.append(
+            (
+                position,
+                bare(event.account_id),
+                bare(event.data["res"]),
+                fee["currency"],
+                minor,
+                fee["schedule"],
             )
         )
 
@@ -68,9 +96,9 @@ class Columns:
                 data["purpose"],
                 data["prefix"],
                 orjson.dumps(allowed).decode() if allowed is not None else None,
-                data["cap_total"],
-                data["cap_day"],
-                data["cap_month"],
+                key.cap_total,
+                key.cap_day,
+                key.cap_month,
                 instant(key.expires_at) if key.expires_at else None,
                 bare(data["lineage"]),
                 bare(data["rotates"]) if data["rotates"] else None,
@@ -89,7 +117,7 @@ class Columns:
         self.notes.append((bare(note.note_id), bare(note.account_id), note.kind, note.text, at))
 
     def arguments(self) -> list[Sequence[Any]]:
-        """$2 onwards of the hot statement, and of the one with keys when this batch has any."""
+        """$2 onwards of the hot statement, and of the longer one when this batch needs it."""
         arguments = [
             *_transposed(self.events, 6),
             *_transposed(self.commands, 6),
@@ -97,10 +125,12 @@ class Columns:
             self.closed,
             *_transposed(self.accounts, 12),
         ]
-        if self.touches_keys:
+        if self.is_rare:
             arguments += _transposed(self.issued, 14)
             arguments += _transposed(self.changed_keys, 3)
             arguments += _transposed(self.notes, 5)
+            arguments += _transposed(self.extended, 4)
+            arguments += _transposed(self.fees, 6)
         return arguments
 
 

@@ -68,7 +68,9 @@ async def _events(
     past_rows: dict[Named, dict[str, CommandRow]],
 ) -> dict[int, Recorded]:
     wanted = list(rows.values())
-    wanted += [found["Reserve"] for found in past_rows.values() if "Reserve" in found]
+    for found in past_rows.values():
+        if "ExpireReservation" in found:
+            wanted += [found["ExpireReservation"], found["Reserve"]]
     positions = [row.position + i for row in wanted for i in range(row.event_count)]
     return await store.events(positions) if positions else {}
 
@@ -77,11 +79,16 @@ def _past(found: dict[str, CommandRow], events: dict[int, Recorded]) -> Past:
     for kind, how in (("Settle", "settled"), ("Release", "released")):
         if kind in found:
             return Past(how, found[kind].position)
-    if "ExpireReservation" not in found or "Reserve" not in found:
+    if "ExpireReservation" not in found:
         return Past("unknown")
-    row = found["Reserve"]
+    expired = _of_type(events, found["ExpireReservation"], "ReservationExpired")
+    reserved = _of_type(events, found["Reserve"], "CreditsReserved")
+    amount, fee = int(expired.data["amount"]), reserved.data["fee"]
+    return Past("expired", expired.position, amount, fee)
+
+
+def _of_type(events: dict[int, Recorded], row: CommandRow, name: str) -> Recorded:
     for position in range(row.position, row.position + row.event_count):
-        if events[position].type == "CreditsReserved":
-            amount = int(events[position].data["amount"])
-            return Past("expired", found["ExpireReservation"].position, amount)
-    raise LookupError(f"the Reserve at {row.position} reserved nothing")
+        if events[position].type == name:
+            return events[position]
+    raise LookupError(f"the command at {row.position} wrote no {name}")

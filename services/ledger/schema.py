@@ -171,6 +171,20 @@ notes = Table(
 )
 """Free text by people, kept out of the log so that it can be erased."""
 
+fee_entries = Table(
+    "fee_entries",
+    metadata,
+    _column("partition", SmallInteger),
+    _column("position", Big),
+    _column("account_id", Uuid),
+    _column("reservation_id", Uuid),
+    _column("currency", Text),
+    _column("minor", Big),
+    _column("schedule", Text),
+    PrimaryKeyConstraint("partition", "position"),
+)
+"""Fixed fees of invocations, in minor units, negative when given back. Never part of a balance."""
+
 projection_positions = Table(
     "projection_positions",
     metadata,

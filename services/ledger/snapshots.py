@@ -8,7 +8,16 @@ from typing import Any
 import orjson
 
 from libs.events.times import to_text
-from services.ledger.domain.state import Account, Attempt, Grant, Key, Recharge, Reservation
+from services.ledger.domain.state import (
+    Account,
+    Attempt,
+    Counter,
+    Grant,
+    Key,
+    Limits,
+    Recharge,
+    Reservation,
+)
 
 
 def account_state(account: Account) -> bytes:
@@ -24,6 +33,8 @@ def account_state(account: Account) -> bytes:
             "next_grant_no": account.next_grant_no,
             "catalogue": account.catalogue,
             "recharge": _recharge_state(recharge) if recharge else None,
+            "limits": account.limits and tuple(account.limits),
+            "counters": {name: tuple(c) for name, c in account.counters.items()},
         }
     )
 
@@ -61,6 +72,8 @@ def account_of(
         recharge=recharge,
         next_expiry=_time(row["next_expiry"]),
         catalogue=state["catalogue"],
+        limits=Limits(*state["limits"]) if state["limits"] else None,
+        counters={name: Counter(*values) for name, values in state["counters"].items()},
     )
 
 
@@ -73,6 +86,9 @@ def _key_of(row: Mapping[str, Any]) -> Key:
         allowed=tuple(allowed) if allowed is not None else None,
         expires_at=_time(row["expires_at"]),
         revoked=row["status"] == "revoked",
+        cap_total=row["cap_total"],
+        cap_day=row["cap_day"],
+        cap_month=row["cap_month"],
     )
 
 

@@ -74,7 +74,7 @@ class Store:
         self.connection = connection
         self.partition = partition
         self._append: Any = None
-        self._append_with_keys: Any = None
+        self._append_rare: Any = None
         self._commands: Any = None
         self._accounts: Any = None
 
@@ -93,7 +93,7 @@ class Store:
         )
         prepare = self.connection.prepare
         self._append = await prepare(SQL["log"] + SQL["accounts"])
-        self._append_with_keys = await prepare(SQL["log"] + SQL["keys"] + SQL["accounts"])
+        self._append_rare = await prepare(SQL["log"] + SQL["rare"] + SQL["accounts"])
         self._commands = await prepare(SQL["commands_by_key"])
         self._accounts = await prepare(SQL["accounts_by_id"])
 
@@ -146,7 +146,7 @@ class Store:
 
     async def append(self, columns: Columns) -> None:
         """One statement, one fsync: all of the batch or nothing of it."""
-        statement = self._append_with_keys if columns.touches_keys else self._append
+        statement = self._append_rare if columns.is_rare else self._append
         await statement.fetch(self.partition, *columns.arguments())
 
     async def still_leads(self) -> None:

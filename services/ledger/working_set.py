@@ -76,7 +76,6 @@ class Overlay:
     def open(self, reservation: Reservation) -> None:
         self.opened[reservation.res] = reservation
 
-    def close(self, res: str, past: Past) -> bool:
-        """True when the reservation was opened in this same batch: it never reaches its table."""
+    def close(self, res: str, past: Past) -> None:
         self.closed[res] = past
-        return self.opened.pop(res, None) is not None
+        self.opened.pop(res, None)

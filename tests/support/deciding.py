@@ -58,12 +58,16 @@ class Rules:
         self.accounts[account.account_id] = account
         for event in decision.events:
             self.events.append(event)
-            if event.type == "CreditsReserved":
+            if event.type in ("CreditsReserved", "ReservationExtended"):
                 self.reservations[event.data["res"]] = decision.state.reservation
             if event.type in CLOSING:
                 closed = self.reservations.pop(event.data["res"], None)
-                amount = closed.amount if closed else 0
-                self.pasts[event.data["res"]] = Past(CLOSING[event.type], len(self.events), amount)
+                self.pasts[event.data["res"]] = Past(
+                    CLOSING[event.type],
+                    len(self.events),
+                    closed.amount if closed else 0,
+                    closed.fee if closed else None,
+                )
 
 
 def command(

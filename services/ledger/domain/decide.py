@@ -3,7 +3,7 @@ from typing import Any, cast
 
 from libs.events.commands import Command, OpenAccount
 from services.ledger.domain import account as accounts
-from services.ledger.domain import freezes, grants, keys, recharge, reservations
+from services.ledger.domain import charges, freezes, grants, keys, recharge, reservations, spending
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.evolve import evolve
 from services.ledger.domain.state import (
@@ -45,13 +45,18 @@ def decide(state: State, command: Command, now: Moment) -> Decision:
 
 
 HANDLERS: dict[str, Handler] = {
+    "ChangePlan": accounts.decide_plan,
+    "CloseAccount": accounts.decide_close,
+    "SetSpendLimits": spending.decide_limits,
     "FreezeAccount": freezes.decide_freeze,
     "UnfreezeAccount": freezes.decide_unfreeze,
     "IssueKey": keys.decide_issue,
     "RevokeKey": keys.decide_revoke,
     "GrantCredits": grants.decide_grant,
+    "ExpireGrant": grants.decide_expiry,
     "Reserve": reservations.decide_reserve,
-    "Settle": reservations.decide_settle,
+    "Extend": reservations.decide_extend,
+    "Settle": charges.decide_settle,
     "Release": reservations.decide_release,
     "ExpireReservation": reservations.decide_expiry,
     "ConfigureRecharge": recharge.decide_configure,

@@ -1,7 +1,16 @@
 from collections.abc import Callable
 
 from services.ledger.domain import account as accounts
-from services.ledger.domain import freezes, grants, keys, recharge, reservations
+from services.ledger.domain import (
+    charges,
+    clawbacks,
+    freezes,
+    grants,
+    keys,
+    recharge,
+    reservations,
+    spending,
+)
 from services.ledger.domain.state import Account, Data, Event, State
 
 MOVES_UP = {"CreditsGranted", "CreditsCharged", "CreditsReleased", "ReservationExpired"}
@@ -17,7 +26,7 @@ def evolve(state: State, event: Event) -> State:
         raise LookupError(f"{event.type} on an account that was never opened")
     change = ON_RESERVATION.get(event.type)
     if change is not None:
-        after = change(account, event.data)
+        after = change(state, account, event.data)
     elif event.type == "RechargeStarted":
         started = recharge.evolve_started(account, event.data, event.occurred_at)
         after = State(started, state.reservation)
@@ -33,9 +42,10 @@ def _granted(account: Account, data: Data) -> Account:
     return recharge.evolve_recharged(grants.evolve_granted(account, data), data)
 
 
-ON_RESERVATION: dict[str, Callable[[Account, Data], State]] = {
+ON_RESERVATION: dict[str, Callable[[State, Account, Data], State]] = {
     "CreditsReserved": reservations.evolve_reserved,
-    "CreditsCharged": reservations.evolve_charged,
+    "ReservationExtended": reservations.evolve_extended,
+    "CreditsCharged": charges.evolve_charged,
     "CreditsReleased": reservations.evolve_returned,
     "ReservationExpired": reservations.evolve_returned,
 }
@@ -43,10 +53,14 @@ ON_RESERVATION: dict[str, Callable[[Account, Data], State]] = {
 ON_ACCOUNT: dict[str, Callable[[Account, Data], Account]] = {
     "AccountFrozen": freezes.evolve_frozen,
     "AccountUnfrozen": freezes.evolve_unfrozen,
+    "AccountClosed": accounts.evolve_closed,
+    "PlanChanged": accounts.evolve_plan,
+    "SpendLimitsSet": spending.evolve_limits,
     "KeyIssued": keys.evolve_issued,
     "KeyRevoked": keys.evolve_revoked,
     "CreditsGranted": _granted,
     "CreditsExpired": grants.evolve_expired,
+    "CreditsClawedBack": clawbacks.evolve_clawed,
     "RechargeConfigured": recharge.evolve_configured,
     "BalanceFellBelowThreshold": lambda account, _: recharge.evolve_fell(account),
     "RechargeFailed": recharge.evolve_failed,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from libs.events.commands import GrantCredits
+from libs.events.commands import ExpireGrant, GrantCredits
 from libs.events.money import MAX_TOTAL, is_integral
 from libs.events.times import to_text
 from services.ledger.domain.derived import derived_id
@@ -50,6 +50,22 @@ def split(taken: Allocation, amount: int) -> tuple[Allocation, Allocation]:
         if part > first:
             rest.append((no, part - first))
     return tuple(used), tuple(rest)
+
+
+def joined(taken: Allocation, more: Allocation) -> Allocation:
+    """Two allocations one after the other; where they meet in one grant it stands once."""
+    if taken and more and taken[-1][0] == more[0][0]:
+        meeting = (taken[-1][0], taken[-1][1] + more[0][1])
+        return (*taken[:-1], meeting, *more[1:])
+    return taken + more
+
+
+def merged(parts: Allocation) -> Allocation:
+    """One entry a grant: the boundary grant stands in both the used and the returned part."""
+    by_grant: dict[int, int] = {}
+    for no, part in parts:
+        by_grant[no] = by_grant.get(no, 0) + part
+    return tuple(by_grant.items())
 
 
 def shift(
@@ -148,6 +164,12 @@ def decide_grant(draft: Draft, command: GrantCredits) -> Declined | None:
         ),
     )
     return None
+
+
+def decide_expiry(draft: Draft, command: ExpireGrant) -> Declined | None:
+    """The timer of an idle account: expiring what is due has already happened when this runs."""
+    del command
+    return None if draft.events else Declined("unknown_grant")
 
 
 def granted(account: Account, *, source: str, amount: int, **given: Any) -> Data:

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 from libs.events.commands import IssueKey, RevokeKey
+from libs.events.money import is_integral
 from libs.events.times import to_text
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.notes import note_id
 from services.ledger.domain.state import Account, Data, Declined, Key, Moment
 
 MAX_LIVE_KEYS = 100
+CAPS = ("cap_total", "cap_day", "cap_month")
 
 
 def is_live(key: Key, now: str) -> bool:
@@ -37,10 +39,10 @@ def decide_issue(draft: Draft, command: IssueKey) -> Declined | None:
         return Declined("account_closed")
     if account.freezes:
         return Declined("account_frozen")
-    for cap in ("cap_total", "cap_day", "cap_month"):
-        # Better refused by name than accepted and not enforced.
-        if getattr(data, cap) is not None:
-            return Declined("key_not_allowed", parameter=cap)
+    for cap in CAPS:
+        value = getattr(data, cap)
+        if value is not None and not is_integral(value, account.unit):
+            return Declined("not_integral", parameter=cap)
     if sum(is_live(key, now.text) for key in account.keys.values()) >= MAX_LIVE_KEYS:
         return Declined("too_many_keys")
     expires_at = to_text(data.expires_at) if data.expires_at else None
@@ -61,9 +63,7 @@ def decide_issue(draft: Draft, command: IssueKey) -> Declined | None:
             "purpose": data.purpose,
             "prefix": data.prefix,
             "allowed": list(data.allowed) if data.allowed is not None else None,
-            "cap_total": None,
-            "cap_day": None,
-            "cap_month": None,
+            **{cap: _text(getattr(data, cap)) for cap in CAPS},
             "expires_at": expires_at,
             "rotates": data.rotates,
             "old_expires_at": old_expires_at,
@@ -71,6 +71,10 @@ def decide_issue(draft: Draft, command: IssueKey) -> Declined | None:
         },
     )
     return None
+
+
+def _text(amount: int | None) -> str | None:
+    return None if amount is None else str(amount)
 
 
 def _overlap_end(old: Key, overlap_ms: int, now: Moment) -> str:
@@ -95,6 +99,7 @@ def evolve_issued(account: Account, data: Data) -> Account:
         allowed=tuple(allowed) if allowed is not None else None,
         expires_at=data["expires_at"],
         revoked=False,
+        **{cap: int(data[cap]) for cap in CAPS if data[cap] is not None},
     )
     keys = {**account.keys, key.key_id: key}
     if data["rotates"] is not None:

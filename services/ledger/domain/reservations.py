@@ -2,15 +2,18 @@
 
 from datetime import timedelta
 
-from libs.events.commands import ExpireReservation, Release, Reserve, Settle
+from libs.events.commands import ExpireReservation, Extend, Release, Reserve
 from libs.events.money import is_integral
 from libs.events.times import to_text
+from services.ledger.domain import spending
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.grants import (
     allocate,
     as_data,
     earliest_expiry,
     from_data,
+    joined,
+    merged,
     negative,
     shift,
     split,
@@ -18,7 +21,6 @@ from services.ledger.domain.grants import (
 from services.ledger.domain.keys import refuse_key
 from services.ledger.domain.state import (
     Account,
-    Allocation,
     Conflict,
     Data,
     Declined,
@@ -42,7 +44,10 @@ def decide_reserve(draft: Draft, command: Reserve) -> Declined | None:
             return Declined("not_integral", parameter=name)
     if account.available < data.at_least:
         return insufficient(account, data.at_least)
-    amount = min(data.amount, account.available)
+    room = spending.tightest(account, account.keys[data.key_id], now)
+    if room is not None and room.left < data.at_least:
+        return capped(account, data.at_least, room)
+    amount = min(data.amount, account.available, room.left if room else data.amount)
     draft.move(
         "CreditsReserved",
         {
@@ -55,7 +60,7 @@ def decide_reserve(draft: Draft, command: Reserve) -> Declined | None:
             "expires_at": to_text(now.at + timedelta(milliseconds=data.hold_ms)),
             "at_deadline": data.at_deadline,
             "catalogue": data.catalogue,
-            "fee": None,
+            "fee": data.fee.model_dump(mode="json") if data.fee else None,
             "attached_cost_ceiling": None,
             "windows": {"day": now.text[:10], "month": now.text[:7]},
             "tags": dict(data.tags),
@@ -82,78 +87,61 @@ def insufficient(account: Account, required: int) -> Declined:
     )
 
 
-def decide_settle(draft: Draft, command: Settle) -> Refusal | None:
-    """Charge what was used; above the hold from what is available, the rest is our loss."""
-    data, state = command.data, draft.state
-    if not is_integral(data.charge, draft.account.unit):
-        return Declined("not_integral", parameter="charge")
-    reservation = state.reservation
+def capped(account: Account, required: int, room: spending.Room) -> Declined:
+    """Enough credits, but the key or the account may not spend so much in this window."""
+    return Declined(
+        room.code,
+        required=required,
+        available=account.available,
+        reserved=account.reserved,
+        total=account.total,
+        limit_source=room.limit_source,
+        until=room.until,
+    )
+
+
+def decide_extend(draft: Draft, command: Extend) -> Refusal | None:
+    """Raise the hold to a new total and deadline; names totals, so a repeat changes nothing."""
+    data, account, now = command.data, draft.account, draft.now
+    reservation = draft.state.reservation
     if reservation is None:
-        return _settle_closed(draft, command)
-    used, returned = split(reservation.taken, min(data.charge, reservation.amount))
-    over = max(0, data.charge - reservation.amount)
-    extra = min(over, draft.account.available)
-    taken = used + allocate(draft.account.grants, extra)
-    _charge(
-        draft, command, reserved_was=reservation.amount, taken=taken, returned=returned,
-        extra=extra, loss=over - extra, loss_kind="overrun" if over > extra else None,
-    )  # fmt: skip
+        return _extend_closed(draft)
+    refused = _refuse_standing(account)
+    if refused:
+        return refused
+    if reservation.expires_at <= now.text:
+        return Declined("reservation_expired", until=reservation.expires_at)
+    if not is_integral(data.total, account.unit):
+        return Declined("not_integral", parameter="total")
+    added = max(0, data.total - reservation.amount)
+    if account.available < added:
+        return insufficient(account, added)
+    key = account.keys.get(reservation.key_id)
+    room = spending.tightest(account, key, now)
+    if room is not None and added and room.left < added:
+        return capped(account, added, room)
+    expires_at = to_text(now.at + timedelta(milliseconds=data.hold_ms))
+    draft.move(
+        "ReservationExtended",
+        {
+            "res": data.res,
+            "total": str(reservation.amount + added),
+            "added": str(added),
+            "from": as_data(allocate(account.grants, added)),
+            "expires_at": max(expires_at, reservation.expires_at),
+            "used_so_far": str(data.used_so_far),
+        },
+    )
     return None
 
 
-def _settle_closed(draft: Draft, command: Settle) -> Refusal | None:
-    """Settle what is not open: once more after expiry (RSV-4), else a refusal."""
+def _extend_closed(draft: Draft) -> Refusal:
     past = draft.state.past
     if past is None or past.how == "unknown":
         return Declined("unknown_reservation")
-    if past.how != "expired":
-        return Conflict(past.how, past.position)
-    bound = min(command.data.charge, past.amount)
-    extra = min(bound, draft.account.available)
-    loss = command.data.charge - extra
-    _charge(
-        draft, command, reserved_was=0, taken=allocate(draft.account.grants, extra), returned=(),
-        extra=extra, loss=loss, loss_kind="late" if loss else None,
-    )  # fmt: skip
-    return None
-
-
-def _charge(
-    draft: Draft,
-    command: Settle,
-    *,
-    reserved_was: int,
-    taken: Allocation,
-    returned: Allocation,
-    extra: int,
-    loss: int,
-    loss_kind: str | None,
-) -> None:
-    data = command.data
-    draft.move(
-        "CreditsCharged",
-        {
-            "res": data.res,
-            "reserved_was": str(reserved_was),
-            "charge": str(data.charge - loss),
-            "margin": str(data.margin),
-            "cost_pico": str(data.cost_pico) if data.cost_pico is not None else None,
-            "basis": data.basis,
-            "taken": as_data(taken),
-            "returned": as_data(returned),
-            "extra": str(extra),
-            "loss": str(loss),
-            "loss_kind": loss_kind,
-            "fee": None,
-            "usage": dict(data.usage),
-            "model": data.model,
-            "route": data.route,
-            "route_reason": data.route_reason,
-            "attempts": [attempt.model_dump(mode="json") for attempt in data.attempts],
-            "finish": data.finish,
-            "status": data.status,
-        },
-    )
+    if past.how == "expired":
+        return Declined("reservation_expired")
+    return Conflict(past.how, past.position)
 
 
 def decide_release(draft: Draft, command: Release) -> Refusal | None:
@@ -175,7 +163,7 @@ def decide_release(draft: Draft, command: Release) -> Refusal | None:
             "amount": str(reservation.amount),
             "returned": as_data(reservation.taken),
             "reason_code": data.reason_code,
-            "fee_reversed": None,
+            "fee_reversed": reservation.fee,
             "route": data.route,
             "attempts": [attempt.model_dump(mode="json") for attempt in data.attempts],
             "status": data.status,
@@ -205,15 +193,16 @@ def decide_expiry(draft: Draft, command: ExpireReservation) -> Refusal | None:
             "taken": as_data(taken),
             "returned": as_data(returned),
             "loss": str(reservation.used_so_far if reservation.at_deadline == "release" else 0),
-            "fee_reversed": None,
+            "fee_reversed": reservation.fee if not charge else None,
         },
     )
     return None
 
 
-def evolve_reserved(account: Account, data: Data) -> State:
+def evolve_reserved(_state: State, account: Account, data: Data) -> State:
     amount, taken = int(data["amount"]), from_data(data["from"])
-    held = account._replace(
+    day = data["windows"]["day"]
+    held = spending.count(account, data["key_id"], day, amount)._replace(
         available=account.available - amount,
         reserved=account.reserved + amount,
         grants=shift(account.grants, negative(taken), taken),
@@ -228,43 +217,45 @@ def evolve_reserved(account: Account, data: Data) -> State:
         expires_at=data["expires_at"],
         at_deadline=data["at_deadline"],
         catalogue=data["catalogue"],
+        day=day,
+        fee=data["fee"],
     )
     return State(held, reservation)
 
 
-def evolve_charged(account: Account, data: Data) -> State:
-    extra, returned = int(data["extra"]), from_data(data["returned"])
-    taken = from_data(data["taken"])
-    # The part above the hold stands at the end of `taken`; it came out of what was available.
-    used, above = split(taken, sum(part for _, part in taken) - extra)
-    grants = shift(account.grants, returned, negative(_merged(used + returned)))
-    grants = shift(grants, negative(above), ())
-    back = sum(part for _, part in returned)
+def evolve_extended(state: State, account: Account, data: Data) -> State:
+    reservation = _open(state, data)
+    added, more = int(data["added"]), from_data(data["from"])
+    held = spending.recount(account, reservation, added)._replace(
+        available=account.available - added,
+        reserved=account.reserved + added,
+        grants=shift(account.grants, negative(more), more),
+    )
     return State(
-        account._replace(
-            available=account.available + back - extra,
-            reserved=account.reserved - int(data["reserved_was"]),
-            grants=grants,
-            next_expiry=earliest_expiry(grants),
-        )
+        held,
+        reservation._replace(
+            amount=reservation.amount + added,
+            taken=joined(reservation.taken, more),
+            expires_at=data["expires_at"],
+            used_so_far=int(data["used_so_far"]),
+        ),
     )
 
 
-def _merged(parts: Allocation) -> Allocation:
-    """One entry a grant: the boundary grant stands in both the used and the returned part."""
-    by_grant: dict[int, int] = {}
-    for no, part in parts:
-        by_grant[no] = by_grant.get(no, 0) + part
-    return tuple(by_grant.items())
+def _open(state: State, data: Data) -> Reservation:
+    if state.reservation is None:
+        raise LookupError(f"{data['res']} is not open")
+    return state.reservation
 
 
-def evolve_returned(account: Account, data: Data) -> State:
+def evolve_returned(state: State, account: Account, data: Data) -> State:
     """CreditsReleased and ReservationExpired: taken is consumed, returned becomes available."""
     returned, taken = from_data(data["returned"]), from_data(data.get("taken", ()))
-    grants = shift(account.grants, returned, negative(_merged(taken + returned)))
+    grants = shift(account.grants, returned, negative(merged(taken + returned)))
+    back = sum(part for _, part in returned)
     return State(
-        account._replace(
-            available=account.available + sum(part for _, part in returned),
+        spending.recount(account, _open(state, data), -back)._replace(
+            available=account.available + back,
             reserved=account.reserved - int(data["amount"]),
             grants=grants,
             next_expiry=earliest_expiry(grants),

@@ -43,6 +43,27 @@ class Key(NamedTuple):
     allowed: tuple[str, ...] | None
     expires_at: str | None
     revoked: bool
+    cap_total: int | None = None
+    cap_day: int | None = None
+    cap_month: int | None = None
+
+
+class Counter(NamedTuple):
+    """What was held or charged in all, in one UTC day and in one UTC month; nanos."""
+
+    total: int = 0
+    day: str = ""
+    day_sum: int = 0
+    month: str = ""
+    month_sum: int = 0
+
+
+class Limits(NamedTuple):
+    """What the owner lets the account spend in a UTC day and month; nanos, alerts in percent."""
+
+    day: int | None
+    month: int | None
+    alerts: tuple[int, ...]
 
 
 class Attempt(NamedTuple):
@@ -83,6 +104,7 @@ class Recharge(NamedTuple):
 
 
 NO_KEYS: Mapping[str, Key] = MappingProxyType({})
+NO_COUNTERS: Mapping[str, Counter] = MappingProxyType({})
 
 
 class Account(NamedTuple):
@@ -102,6 +124,8 @@ class Account(NamedTuple):
     recharge: Recharge | None = None
     next_expiry: str | None = None
     catalogue: str | None = None
+    limits: Limits | None = None
+    counters: Mapping[str, Counter] = NO_COUNTERS
 
     @property
     def total(self) -> int:
@@ -126,6 +150,8 @@ class Reservation(NamedTuple):
     expires_at: str
     at_deadline: str
     catalogue: str
+    day: str
+    fee: Data | None = None
     used_so_far: int = 0
 
 
@@ -133,12 +159,13 @@ class Past(NamedTuple):
     """What the log says of a reservation that is not open.
 
     `how` is settled, released, expired or unknown; `position` is where it was closed; `amount`
-    and `catalogue` are those of its Reserve event (for a late settlement).
+    and `fee` are what it held last, for a late settlement.
     """
 
     how: str
     position: int | None = None
     amount: int = 0
+    fee: Data | None = None
 
 
 class State(NamedTuple):

@@ -36,6 +36,11 @@ async def row(bench: Bench, account: str) -> tuple[int, int]:
     return found["available"], found["reserved"]
 
 
+async def is_open(bench: Bench, res: str) -> bool:
+    query = "select exists (select from ledger.reservations where reservation_id = $1)"
+    return await bench.connection.fetchval(query, res[4:])
+
+
 async def log_of(bench: Bench, account: str) -> list[bytes]:
     rows = await bench.connection.fetch(
         "select body from ledger.events where account_id = $1 order by position", account[5:]
@@ -54,7 +59,7 @@ async def test_a_reply_is_in_the_log_and_in_the_rows(bench):
     assert (settled["data"]["charge"], settled["data"]["released"]) == ("100", "500")
     assert await row(bench, account) == (900, 0)
     assert settled["position"] == bench.writer.position
-    assert await bench.connection.fetchval("select count(*) from ledger.reservations") == 0
+    assert not await is_open(bench, res)
 
 
 async def test_events_of_one_account_form_a_chain_within_and_across_batches(bench):
@@ -82,7 +87,7 @@ async def test_a_hold_opened_and_closed_in_one_batch_leaves_no_row(bench):
     res = new_id("req")
     replies = await bench.run(reserve(account, key, 10, bench.at, res=res), settle(account, res, 4))
     assert [reply["reply"] for reply in replies] == ["Reserved", "Settled"]
-    assert await bench.connection.fetchval("select count(*) from ledger.reservations") == 0
+    assert not await is_open(bench, res)
     assert await row(bench, account) == (996, 0)
 
 
@@ -242,3 +247,51 @@ async def test_rotating_a_key_lets_the_old_one_end_with_its_overlap(bench):
         reserve(account, fresh, 1, bench.at + timedelta(seconds=5)),
     )
     assert [reply["reply"] for reply in replies] == ["Declined", "Reserved"]
+
+
+@pytest.mark.requirement("RSV-5")
+async def test_an_extended_hold_survives_a_restart_and_is_settled_whole(bench, database):
+    account, key = await rich(bench)
+    res = new_id("req")
+    await bench.run(reserve(account, key, 100, bench.at, res=res))
+    extend = {"res": res, "total": 400, "hold_ms": 120_000, "used_so_far": 80}
+    deadline = bench.at + timedelta(seconds=5)
+    longer = command(c.Extend, account, extend, caller_id=f"extend:{res}:1", deadline=deadline)
+    (extended,) = await bench.run(longer)
+    assert (extended["reply"], extended["data"]["amount"]) == ("Extended", "400")
+    again = await open_bench(database.dsn("ledger"))
+    try:
+        assert await again.run(longer) == [extended]
+        (settled,) = await again.run(settle(account, res, 350))
+        assert (settled["data"]["charge"], settled["data"]["released"]) == ("350", "50")
+        assert await row(again, account) == (650, 0)
+    finally:
+        await again.close()
+    assert not await is_open(bench, res)
+
+
+@pytest.mark.requirement("PRC-3")
+async def test_fees_of_kept_invocations_are_the_sum_of_the_fee_ledger(bench):
+    account, key = await rich(bench)
+    fee = {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}
+    holds = [new_id("req") for _ in range(3)]
+    await bench.run(*(reserve(account, key, 10, bench.at, res=res, fee=fee) for res in holds))
+    await bench.run(settle(account, holds[0], 5), release(account, holds[1]))
+    fees = "select coalesce(sum(minor), 0) from ledger.fee_entries where account_id = $1"
+    assert await bench.connection.fetchval(fees, account[5:]) == 2
+
+
+@pytest.mark.requirement("ACC-4")
+async def test_caps_are_remembered_over_a_restart(bench, database):
+    account, key = await rich(bench)
+    capped = new_id("key")
+    await bench.run(issue_key(account, capped, bench.at, cap_total=100))
+    await bench.run(reserve(account, capped, 100, bench.at))
+    again = await open_bench(database.dsn("ledger"))
+    try:
+        (refused,) = await again.run(reserve(account, capped, 1, again.at))
+        assert refused["data"]["code"] == "key_cap_total"
+        (other,) = await again.run(reserve(account, key, 1, again.at))
+        assert other["reply"] == "Reserved"
+    finally:
+        await again.close()
