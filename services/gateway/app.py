@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from os import environ
 
 from libs.catalogue import load
@@ -34,6 +37,7 @@ from services.gateway.upstreams import Upstreams
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 0.2
+_SERVER_GRACE_S = 2.0
 
 
 async def serve(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
@@ -71,16 +75,20 @@ async def serve(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
             public_url=catalogue.gateway.public_url or f"http://{address[0]}:{port}",
         )
         worker = await stack.enter_async_context(open_worker(gateway))
-        lifecycle.spawn(worker.replay.run(), "journal")
-        lifecycle.spawn(worker.admit(), "installation")
+        work = {"journal": worker.replay.run(), "installation": worker.admit()}
         if settings.key_cache_max:
             feed = KeyFeed(broker.connection, cache, partitions=partitions, clock=clock)
-            lifecycle.spawn(feed.run(), "key feed")
-        await stack.enter_async_context(
-            serving(worker.root, listening, grace_s=settings.shutdown_grace_s + 2)
-        )
+            work["keys"] = feed.run()
+        for name, job in work.items():
+            stack.push_async_callback(_ended, lifecycle.spawn(job, name))
+        await stack.enter_async_context(worker.serving(listening))
         await stack.enter_async_context(serve_health(settings, health, lifecycle, {"http": port}))
         await lifecycle.stopping.wait()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,12 @@ class Worker:
     drains: Drains
     journal: Journal
     replay: Replay
+
+    def serving(self, listening: socket.socket) -> AbstractAsyncContextManager[None]:
+        """Serve on a socket; at the end running requests are finished or given back."""
+        grace_s = self.gateway.settings.shutdown_grace_s
+        finish = partial(self.pumps.drain, grace_s)
+        return serving(self.root, listening, finish, grace_s=grace_s + _SERVER_GRACE_S)
 
     async def admit(self) -> None:
         """Take paid requests once the ledger has said who it is; raises InstallationMismatch."""
@@ -111,7 +125,7 @@ class Worker:
 async def open_worker(
     gateway: Gateway, environment: Mapping[str, str] = environ
 ) -> AsyncIterator[Worker]:
-    """Put a worker together; on the way out its requests are finished or given back.
+    """Put a worker together.
 
     Raises OSError when the journal cannot be opened.
     """
@@ -139,9 +153,6 @@ async def open_worker(
             gateway.health.add("journal", journal.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
-            try:
-                yield Worker(gateway, root, paid, pumps, drains, journal, replay)
-            finally:
-                await pumps.drain(settings.shutdown_grace_s)
+            yield Worker(gateway, root, paid, pumps, drains, journal, replay)
     finally:
         await journal.close()

@@ -16,8 +16,8 @@ from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
 from services.gateway.meter import Meter, UpstreamBrokenError
 from services.gateway.offers import Offer
+from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Drains, Outcome, Told
-from services.gateway.reservations import Order, Served, Settlement
 from services.gateway.settings import GatewaySettings
 from services.gateway.surfaces.protocol import Parsed, Surface
 from services.gateway.upstreams import Upstreams, broken_off, upstream_timeout

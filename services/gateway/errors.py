@@ -87,7 +87,9 @@ def unsupported(param: str, why: str) -> Refusal:
 
 def unknown_item(name: str) -> Refusal:
     """Not in the catalogue, or not sold by the account's plan."""
-    message = f"The model or operation '{name}' does not exist or is not sold to this account."
+    message = (
+        f"The model or operation '{name[:128]}' does not exist or is not sold to this account."
+    )
     return Refusal(404, "model_not_found", message, param="model")
 
 

@@ -10,8 +10,8 @@ from services.gateway.deadline import Deadline
 from services.gateway.errors import Refusal
 from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
+from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
-from services.gateway.reservations import Order, Served, Settlement
 from services.gateway.upstreams import Upstreams, upstream_timeout
 
 

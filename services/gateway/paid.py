@@ -25,8 +25,8 @@ from services.gateway.headers import forwarded
 from services.gateway.keys import AuthError, KeyInfo
 from services.gateway.offers import Offers
 from services.gateway.operations import Call, OperationCall
+from services.gateway.orders import Order
 from services.gateway.pump import Job, Pumps
-from services.gateway.reservations import Order
 from services.gateway.surfaces.protocol import Surface
 from services.gateway.tracing import traceparent
 

@@ -14,9 +14,12 @@ from libs.runtime import metrics
 from services.gateway.errors import HeaderList, Refusal, internal
 from services.gateway.exchange import Exchange
 from services.gateway.headers import ours
-from services.gateway.reservations import Closed, Order, Reservations, Served, Settlement
+from services.gateway.orders import Closed, Order, Served, Settlement
+from services.gateway.reservations import Reservations
 
 log = logging.getLogger(__name__)
+
+_LAST_WORDS_S: Final = 1.0
 
 _over_bound: Final = metrics.counter(
     "charges_over_bound_total", "Charges above what was held: an upstream broke its own bounds."
@@ -112,10 +115,12 @@ class Pumps:
         """Wait for all; those that run on after that are ended, and their credits given back."""
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)
-        for task in list(self._running):
-            task.cancel()
-        if self._running:
-            await asyncio.wait(set(self._running))
+        while self._running:
+            # The first time what was decided is kept and told; a client that does not take even
+            # that is left the second time.
+            for task in list(self._running):
+                task.cancel()
+            await asyncio.wait(set(self._running), timeout=_LAST_WORDS_S)
 
 
 async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None:

@@ -7,28 +7,26 @@ charge or a return that is not confirmed in time is kept in the journal until it
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
-from libs.catalogue import Usage
 from libs.events.codec import encode_command
-from libs.events.commands import (
-    Command,
-    Release,
-    ReleaseData,
-    Reserve,
-    ReserveData,
-    Settle,
-    SettleData,
-)
-from libs.events.fields import Attempt
+from libs.events.commands import Command
 from libs.events.replies import Reply
 from libs.runtime import metrics
 from libs.runtime.errors import LedgerUnavailable, PermissionDenied
 from libs.runtime.faults import fault
 from services.gateway.errors import Refusal, insufficient, internal, ledger_unavailable
 from services.gateway.journal import Journal
+from services.gateway.orders import (
+    Closed,
+    Order,
+    Served,
+    Settlement,
+    release_command,
+    reserve_command,
+    settle_command,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,50 +64,6 @@ class Ledger(Protocol):
     async def send(self, command: Command, *, give_up_s: float) -> Reply: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Who wants what: the parts that all commands on one reservation share."""
-
-    res: str
-    account_id: str
-    key_id: str
-    unit: str
-    operation: str
-    surface: str
-    at_deadline: Literal["release", "charge"]
-    traceparent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What is to be charged: nanos of the account's unit; `cost_pico` what it cost us."""
-
-    charge: int
-    margin: int
-    basis: Literal["actual", "estimate", "fixed"]
-    cost_pico: int | None
-    usage: Usage | None
-    finish: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """How the request was served, for the record."""
-
-    model: str | None
-    route: str
-    attempts: tuple[Attempt, ...]
-    status: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """What the ledger confirmed, in nanos; nothing is known while the journal has it."""
-
-    charge: int | None = None
-    available: int | None = None
-
-
 class Reservations:
     """Opens and closes reservations of one gateway worker."""
 
@@ -135,29 +89,21 @@ class Reservations:
             deadline = self._ledger.ledger_now() + _DEADLINE
         except LedgerUnavailable as error:
             raise ledger_unavailable() from error
-        command = Reserve(
-            caller_id=order.res,
-            account_id=order.account_id,
+        command = reserve_command(
+            order,
+            amount=amount,
+            at_least=at_least,
+            hold_ms=self._hold_ms,
+            catalogue=self._catalogue,
             deadline=deadline,
-            correlation_id=order.res,
-            traceparent=order.traceparent,
-            data=ReserveData(
-                key_id=order.key_id,
-                operation=order.operation,
-                surface=order.surface,
-                amount=amount,
-                at_least=at_least,
-                hold_ms=self._hold_ms,
-                at_deadline=order.at_deadline,
-                catalogue=self._catalogue,
-            ),
         )
         try:
             reply = await self._ledger.send(command, give_up_s=RESERVE_GIVE_UP_S)
         except PermissionDenied as error:
             raise ledger_unavailable() from error
         except (LedgerUnavailable, asyncio.CancelledError) as error:
-            await self._park(_release(order, "reserve_unanswered", None, deadline))
+            undo = release_command(order, "reserve_unanswered", reserve_deadline=deadline)
+            await self._park(undo)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise ledger_unavailable() from error
@@ -182,36 +128,15 @@ class Reservations:
     async def settle(self, order: Order, settlement: Settlement, served: Served) -> Closed:
         """Charge; on return the ledger or the journal has it."""
         fault("before_settle")
-        usage = settlement.usage
-        command = Settle(
-            caller_id=order.res,
-            account_id=order.account_id,
-            correlation_id=order.res,
-            traceparent=order.traceparent,
-            data=SettleData(
-                res=order.res,
-                charge=settlement.charge,
-                margin=settlement.margin,
-                basis=settlement.basis,
-                cost_pico=settlement.cost_pico,
-                usage={} if usage is None else _counts(usage),
-                model=served.model,
-                route=served.route,
-                route_reason="only_route",
-                attempts=served.attempts,
-                finish=settlement.finish,
-                status=served.status,
-            ),
-        )
-        return await self._close(command)
+        return await self._close(settle_command(order, settlement, served))
 
     async def release(self, order: Order, reason: str, served: Served) -> Closed:
         """Give everything back; on return the ledger or the journal has it."""
-        return await self._close(_release(order, reason, served, None))
+        return await self._close(release_command(order, reason, served))
 
     async def abandon(self, order: Order) -> None:
         """Give everything back later: this process is about to end."""
-        await self._park(_release(order, "gateway_stopped", None, None))
+        await self._park(release_command(order, "gateway_stopped"))
 
     async def _close(self, command: Command) -> Closed:
         try:
@@ -219,8 +144,8 @@ class Reservations:
         except (LedgerUnavailable, PermissionDenied):
             reply = await self._park(command)
         except asyncio.CancelledError:
-            await self._park(command)
-            raise
+            # The process ends. What was decided is kept, and the client is still told.
+            reply = await self._park(command)
         if reply is None:
             return Closed()
         data = reply.data
@@ -247,33 +172,6 @@ class Reservations:
                 return await self._ledger.send(command, give_up_s=SETTLE_GIVE_UP_S)
             except (LedgerUnavailable, PermissionDenied):
                 await asyncio.sleep(_PAUSE_S)
-
-
-def _release(
-    order: Order, reason: str, served: Served | None, reserve_deadline: datetime | None
-) -> Release:
-    return Release(
-        caller_id=order.res,
-        account_id=order.account_id,
-        correlation_id=order.res,
-        traceparent=order.traceparent,
-        data=ReleaseData(
-            res=order.res,
-            reserve_deadline=reserve_deadline,
-            reason_code=reason,
-            route=None if served is None else served.route,
-            attempts=() if served is None else served.attempts,
-            status=None if served is None else served.status,
-        ),
-    )
-
-
-def _counts(usage: Usage) -> dict[str, int]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "output_tokens": usage.output_tokens,
-    }
 
 
 def _available(data: Mapping[str, Any]) -> int | None:

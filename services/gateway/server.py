@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final
 
 import uvicorn
@@ -50,8 +50,14 @@ def listen(address: tuple[str, int], *, shared: bool) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, listening: socket.socket, *, grace_s: float) -> AsyncIterator[None]:
-    """Serve an ASGI application; on the way out running requests get `grace_s` seconds."""
+async def serving(
+    app: ASGIApp, listening: socket.socket, finish: Callable[[], Awaitable[None]], *, grace_s: float
+) -> AsyncIterator[None]:
+    """Serve an ASGI application.
+
+    On the way out it takes no more connections, awaits `finish`, which sees to the requests that
+    are under way, and cuts off what is left `grace_s` seconds after it began to end.
+    """
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -69,5 +75,6 @@ async def serving(app: ASGIApp, listening: socket.socket, *, grace_s: float) -> 
         yield
     finally:
         server.should_exit = True
+        await finish()
         await asyncio.wait({task})
         listening.close()

@@ -24,7 +24,7 @@ class GatewaySettings(Settings):
     """How long a client may leave a stream unread before it counts as gone."""
     answer_max: PositiveInt = 64 * 1024 * 1024
     """The largest whole answer of an upstream, in bytes."""
-    shutdown_grace_s: PositiveFloat = 10
+    shutdown_grace_s: PositiveFloat = 8
     """How long running requests are waited for when the process is asked to stop."""
     journal_min_free: NonNegativeInt = 16 * 1024 * 1024
     """Free bytes of the journal's disk below which the gateway takes no paid request."""

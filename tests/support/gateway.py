@@ -21,7 +21,7 @@ from libs.runtime.health import Health
 from services.gateway.app import Worker, open_worker
 from services.gateway.context import Gateway
 from services.gateway.keys import KeyDirectory
-from services.gateway.server import listen, serving
+from services.gateway.server import listen
 from services.gateway.settings import GatewaySettings
 from simulators.provider.app import RunningProvider
 from simulators.provider.calls import Rule
@@ -192,7 +192,7 @@ async def running_gateway(
     async with open_worker(gateway, keys) as worker:
         worker.paid.open = admitted
         async with (
-            serving(worker.root, listening, grace_s=4),
+            worker.serving(listening),
             httpx.AsyncClient(base_url=url, timeout=30) as http,
         ):
             yield RunningGateway(worker, url, ledger, http)

@@ -151,6 +151,9 @@ def _check_messages(messages: Any) -> None:
         where = f"messages[{index}]"
         if not isinstance(message, dict):
             raise invalid(f"'{where}' must be an object.", where)
+        if not isinstance(message.get("role"), str):
+            # Without it a message of two bytes could be three tokens.
+            raise invalid(f"'{where}.role' must be a text.", f"{where}.role")
         _only(message, _MESSAGE_FIELDS, where)
         _check_content(message.get("content"), f"{where}.content")
 

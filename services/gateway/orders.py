@@ -1,0 +1,131 @@
+"""Who wants what, what it came to, and the three commands that say so to the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from libs.catalogue import Usage
+from libs.events.commands import Release, ReleaseData, Reserve, ReserveData, Settle, SettleData
+from libs.events.fields import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who wants what: the parts that all commands on one reservation share."""
+
+    res: str
+    account_id: str
+    key_id: str
+    unit: str
+    operation: str
+    surface: str
+    at_deadline: Literal["release", "charge"]
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is to be charged: nanos of the account's unit; `cost_pico` what it cost us."""
+
+    charge: int
+    margin: int
+    basis: Literal["actual", "estimate", "fixed"]
+    cost_pico: int | None
+    usage: Usage | None
+    finish: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How the request was served, for the record."""
+
+    model: str | None
+    route: str
+    attempts: tuple[Attempt, ...]
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What the ledger confirmed, in nanos; nothing is known while the journal has it."""
+
+    charge: int | None = None
+    available: int | None = None
+
+
+def reserve_command(
+    order: Order, *, amount: int, at_least: int, hold_ms: int, catalogue: str, deadline: datetime
+) -> Reserve:
+    return Reserve(
+        caller_id=order.res,
+        account_id=order.account_id,
+        deadline=deadline,
+        correlation_id=order.res,
+        traceparent=order.traceparent,
+        data=ReserveData(
+            key_id=order.key_id,
+            operation=order.operation,
+            surface=order.surface,
+            amount=amount,
+            at_least=at_least,
+            hold_ms=hold_ms,
+            at_deadline=order.at_deadline,
+            catalogue=catalogue,
+        ),
+    )
+
+
+def settle_command(order: Order, settlement: Settlement, served: Served) -> Settle:
+    usage = settlement.usage
+    return Settle(
+        caller_id=order.res,
+        account_id=order.account_id,
+        correlation_id=order.res,
+        traceparent=order.traceparent,
+        data=SettleData(
+            res=order.res,
+            charge=settlement.charge,
+            margin=settlement.margin,
+            basis=settlement.basis,
+            cost_pico=settlement.cost_pico,
+            usage={} if usage is None else _counts(usage),
+            model=served.model,
+            route=served.route,
+            route_reason="only_route",
+            attempts=served.attempts,
+            finish=settlement.finish,
+            status=served.status,
+        ),
+    )
+
+
+def release_command(
+    order: Order,
+    reason: str,
+    served: Served | None = None,
+    *,
+    reserve_deadline: datetime | None = None,
+) -> Release:
+    """Everything back; with `reserve_deadline` the Reserve itself may not have arrived yet."""
+    return Release(
+        caller_id=order.res,
+        account_id=order.account_id,
+        correlation_id=order.res,
+        traceparent=order.traceparent,
+        data=ReleaseData(
+            res=order.res,
+            reserve_deadline=reserve_deadline,
+            reason_code=reason,
+            route=None if served is None else served.route,
+            attempts=() if served is None else served.attempts,
+            status=None if served is None else served.status,
+        ),
+    )
+
+
+def _counts(usage: Usage) -> dict[str, int]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+    }
