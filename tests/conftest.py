@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     folder = tmp_path_factory.mktemp("stack")
     with LocalStack(folder, postgres_settings={"shared_buffers": "64MB"}) as running:
         yield running
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

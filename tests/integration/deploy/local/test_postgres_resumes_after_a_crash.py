@@ -11,10 +11,18 @@ from deploy.local.postgres import Postgres
 from tests.support.waiting import wait_until
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("postgres")
+    return Postgres(folder / "pg", password="pw", settings={"shared_buffers": "16MB"})
+
+
 @pytest.fixture
-def postgres(tmp_path):
-    with Postgres(tmp_path / "postgres", password="pw", settings={"shared_buffers": "16MB"}) as it:
-        yield it
+def postgres(cluster):
+    cluster.start()
+    cluster.sql("drop table if exists kept")
+    yield cluster
+    cluster.stop()
 
 
 def write(postgres, number):
