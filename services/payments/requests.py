@@ -186,10 +186,19 @@ async def answer_requests(broker: NatsBroker, desk: Desk) -> None:
     }
     for name, question in questions.items():
         subscriber = broker.subscriber(
-            payments_request(name), queue="payments", no_reply=True, max_workers=AT_ONCE
+            payments_request(name),
+            queue="payments",
+            decoder=_undecoded,
+            no_reply=True,
+            max_workers=AT_ONCE,
         )
         subscriber(_responder(question))
         await subscriber.start()
+
+
+async def _undecoded(message: NatsMessage) -> bytes:
+    """Bytes that are no question must reach the responder, to be answered too."""
+    return message.body
 
 
 def _responder(
@@ -200,13 +209,13 @@ def _responder(
     )
 
     async def respond(message: NatsMessage) -> None:
+        raw = message.raw_message
         # This process may publish money commands: an answer must never become one.
-        if not message.reply_to.startswith(INBOX):
+        if not raw.reply.startswith(INBOX):
             refused.inc()
-            log.error("request with reply subject %r", message.reply_to[:80])
+            log.error("request with reply subject %r", raw.reply[:80])
             return
-        answer = await _answer(question, message.body)
-        await message.raw_message.respond(orjson.dumps(answer))
+        await raw.respond(orjson.dumps(await _answer(question, raw.data)))
 
     return respond
 

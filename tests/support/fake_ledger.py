@@ -18,6 +18,15 @@ from libs.events.subjects import ALL_COMMANDS, ALL_QUERIES, parse_command_subjec
 from tests.support.nats import connected
 
 
+async def settled(client: Client) -> None:
+    """Return when the server knows every subscription made so far.
+
+    Twice: the client's first PING overtakes what still waits in its own buffer.
+    """
+    await client.flush()
+    await client.flush()
+
+
 class FakeLedger:
     """Accepts every command once and repeats its first reply; `decline` makes it say no.
 
@@ -38,15 +47,17 @@ class FakeLedger:
             await self._commands.subscribe(ALL_COMMANDS, cb=self._command),
             await self._queries.subscribe(ALL_QUERIES, cb=self._query),
         ]
-        for client in (self._commands, self._queries):
-            await client.flush()
+        await self._settle()
 
     async def leave(self) -> None:
         """Nobody answers any more, as while no process leads."""
         for subscription in self._subscriptions:
             await subscription.unsubscribe()
+        await self._settle()
+
+    async def _settle(self) -> None:
         for client in (self._commands, self._queries):
-            await client.flush()
+            await settled(client)
 
     def grants(self, account_id: str) -> list[Command]:
         return [

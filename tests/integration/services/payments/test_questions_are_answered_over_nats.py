@@ -1,3 +1,5 @@
+import asyncio
+
 import nats.errors
 import orjson
 import pytest
@@ -8,7 +10,9 @@ from libs.runtime.broker import open_broker
 from libs.runtime.health import Health
 from libs.runtime.supervision import Lifecycle
 from services.payments.requests import answer_requests
+from tests.support.fake_ledger import settled
 from tests.support.nats import connected
+from tests.support.waiting import eventually
 
 
 class Asker:
@@ -31,7 +35,7 @@ async def ask(world, settings, nats_clean):
         connected(nats_clean, "gateway") as client,
     ):
         await answer_requests(broker, world.parts.desk)
-        await broker.connection.flush()
+        await settled(broker.connection)
         yield Asker(world, client)
 
 
@@ -159,8 +163,11 @@ async def test_the_portal_needs_a_customer(ask, ledger):
 
 async def test_bytes_that_are_no_question_are_answered(ask):
     for raw in (b"", b"\xff", b"[]", b"{}", b'{"account_id": 7}'):
-        message = await ask.client.request("payments.requests.packs", raw, timeout=5)
-        assert orjson.loads(message.data)["code"] == "malformed"
+        for headers in (None, {"content-type": "application/json"}):
+            message = await ask.client.request(
+                "payments.requests.packs", raw, timeout=5, headers=headers
+            )
+            assert orjson.loads(message.data)["code"] == "malformed"
 
 
 async def test_an_answer_never_becomes_a_command(ask, world, nats_clean, ledger):
@@ -174,9 +181,9 @@ async def test_an_answer_never_becomes_a_command(ask, world, nats_clean, ledger)
         for reply in ("ledger.commands.0.money", "", "payments.requests.order", "inbox"):
             await gateway.publish("payments.requests.packs", question, reply=reply)
         await gateway.flush()
-    # Taken in order of arrival: once this answer is here, the others were dealt with.
+    wait = asyncio.sleep
+    await eventually(lambda: wait(0, refused.value == before + 4))
     assert (await ask("packs", **STUDIO))["ok"] is True
-    assert refused.value == before + 4
     assert ledger.asked == asked
 
 
