@@ -51,12 +51,16 @@ def listen(address: tuple[str, int], *, shared: bool) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp, listening: socket.socket, finish: Callable[[], Awaitable[None]], *, grace_s: float
+    app: ASGIApp,
+    listening: socket.socket,
+    finish: Callable[[], Awaitable[None]] | None = None,
+    *,
+    grace_s: float,
 ) -> AsyncIterator[None]:
     """Serve an ASGI application.
 
     On the way out it takes no more connections, awaits `finish`, which sees to the requests that
-    are under way, and cuts off what is left `grace_s` seconds after it began to end.
+    are under way, if there is one, and cuts off what is left `grace_s` seconds after it began to end.
     """
     config = uvicorn.Config(
         app,
@@ -75,6 +79,7 @@ async def serving(
         yield
     finally:
         server.should_exit = True
-        await finish()
+        if finish is not None:
+            await finish()
         await asyncio.wait({task})
         listening.close()
