@@ -35,7 +35,8 @@ def verify(
     data: Data = HOME,
     *,
     projections: Annotated[
-        bool, typer.Option(help="Also fold statement and receipts anew: most of the time.")
+        bool,
+        typer.Option(help="Also check statement, receipts and commands: most of the time."),
     ] = True,
     as_json: Json = False,
 ) -> None:

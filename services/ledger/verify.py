@@ -14,6 +14,7 @@ from typing import NamedTuple
 import asyncpg
 
 from libs.runtime.database import Connection
+from services.ledger.checks.commands import check_command_count, check_commands
 from services.ledger.checks.log import LogCheck
 from services.ledger.checks.report import Difference, Differences
 from services.ledger.checks.shadow import KEYS, Shadow, make_shadows
@@ -72,9 +73,10 @@ class Report(NamedTuple):
 
 
 async def verify(connection: Connection, tell: Progress, *, projections: bool = True) -> Report:
-    """Check everything in one snapshot, or all but the projections, which take most of the time.
+    """Check everything in one snapshot.
 
-    `tell` gets a line now and then. Raises NotInstalledError.
+    Without `projections` the statement, the receipts and the commands' rows are left out, which
+    take most of the time. `tell` gets a line now and then. Raises NotInstalledError.
     """
     differences, started = Differences(), time.monotonic()
     totals: Counter[str] = Counter()
@@ -86,6 +88,8 @@ async def verify(connection: Connection, tell: Progress, *, projections: bool = 
                 totals.update(part.totals())
                 for (unit, name), amount in part.log.fold.books.items():
                     books.setdefault(unit, Counter())[name] += amount
+            if projections:
+                await check_command_count(connection, totals["events"], differences)
     return Report(
         differences=differences.listed,
         difference_count=differences.count,
@@ -168,7 +172,7 @@ class Part:
         if self.shadow is not None:
             await self.connection.execute(POINT_LOOKUPS.format("off"))
             await self.shadow.begin()
-        await self._fold(tell)
+        await self._fold(differences, tell)
         await self.connection.execute(POINT_LOOKUPS.format("on"))
         for check in (check_accounts, check_reservations, check_keys):
             await check(self.connection, log.partition, log.fold, differences)
@@ -187,7 +191,7 @@ class Part:
             **(self.shadow.live if self.shadow else {}),
         }
 
-    async def _fold(self, tell: Progress) -> None:
+    async def _fold(self, differences: Differences, tell: Progress) -> None:
         cursor = await self.connection.cursor(EVENTS, self.log.partition)
         started = told = time.monotonic()
         while True:
@@ -199,7 +203,9 @@ class Part:
                 break
             self.events += len(rows)
             if self.shadow is not None:
-                await self.shadow.apply([b for b in bodies if b is not None], self.log.position)
+                events = [body for body in bodies if body is not None]
+                await check_commands(self.connection, events, differences)
+                await self.shadow.apply(events, self.log.position)
             now = time.monotonic()
             if now - told > TELL_EVERY_S:
                 told, rate = now, self.events / (now - started)

@@ -21,13 +21,22 @@ from libs.events.times import from_text, to_text
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CATALOGUE = "c" * 64
-KINDS = {"CreditsReserved": "Reserve", "RechargeStarted": "StartRecharge"}
+KINDS = {
+    "AccountOpened": "OpenAccount", "AccountFrozen": "FreezeAccount", "KeyIssued": "IssueKey",
+    "AccountUnfrozen": "UnfreezeAccount", "AccountClosed": "CloseAccount",
+    "KeyRevoked": "RevokeKey", "CreditsGranted": "GrantCredits", "CreditsReserved": "Reserve",
+    "ReservationExtended": "Extend", "CreditsCharged": "Settle", "CreditsReleased": "Release",
+    "ReservationExpired": "ExpireReservation", "CreditsRefunded": "Refund",
+    "CreditsExpired": "ExpireGrant", "CreditsClawedBack": "Clawback",
+    "ClawbackReversed": "ReverseClawback", "RechargeStarted": "StartRecharge",
+}  # fmt: skip
+"""The command that writes an event of this type."""
+BY_RESERVATION = {"CreditsReserved", "CreditsCharged", "CreditsReleased"}
 
 INSERT_EVENT = """insert into ledger.events
 (partition, position, account_id, version, type, body, hash) values ($1, $2, $3, $4, $5, $6, $7)"""
 INSERT_COMMAND = """insert into ledger.commands
-(caller_id, kind, account_id, position, event_count, fingerprint) values ($1, $2, $3, $4, 1, '')
-on conflict do nothing"""
+(caller_id, kind, account_id, position, event_count, fingerprint) values ($1, $2, $3, $4, 1, '')"""
 UPSERT_ACCOUNT = """insert into ledger.accounts (account_id, partition, unit, plan, status, available,
 reserved, version, position, head, armed, next_expiry, state)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null, $11, $12)
@@ -119,7 +128,7 @@ class LogBuilder:
             "account_id": account_id,
             "version": story.version,
             "occurred_at": to_text(self.at),
-            "command_id": data.get("res") or data.get("attempt_id") or new_id("req"),
+            "command_id": data["res"] if kind in BY_RESERVATION else new_id("req"),
             "correlation_id": "test",
             "causation": None,
             "traceparent": None,
@@ -132,9 +141,8 @@ class LogBuilder:
         stream = stream_uuid(account_id)
         row = (self.partition, self.position, stream, story.version, TYPE_CODES[kind], raw, digest)
         self.rows.append(row)
-        if kind in KINDS:
-            caller = UUID(bytes=caller_bytes(body["command_id"]))
-            self.commands.append((caller, KIND_CODES[KINDS[kind]], stream, self.position))
+        caller = UUID(bytes=caller_bytes(body["command_id"]))
+        self.commands.append((caller, KIND_CODES[KINDS[kind]], stream, self.position))
         return body
 
     def account(self, unit: str = "USD", account_id: str | None = None) -> str:

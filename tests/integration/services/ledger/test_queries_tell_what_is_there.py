@@ -265,6 +265,7 @@ async def test_recharge_tells_policy_and_open_attempt_with_its_price(ask, story,
             "attempt_id": attempt, "credits": "1000", "price": {"currency": "USD", "minor": 500},
             "trigger": "1-1-9", "windows": {"day": "2026-11-20", "month": "2026-11"},
         },
+        command_id=attempt,
     )  # fmt: skip
     started_at = orjson.loads(builder.rows[-1][5])["occurred_at"]
     policy = {

@@ -329,3 +329,30 @@ async def test_a_database_without_a_ledger_is_refused(stack):
                 await verify(auditor, lambda _line: None)
     finally:
         stack.drop_database("empty_for_verify")
+
+
+async def test_a_command_that_was_forgotten_is_named(copy, story):
+    """Forgetting a command lets its repeat be carried out a second time."""
+    res = next(iter(story.holds))
+    await tamper(copy, "delete from ledger.commands where caller_id = $1", res[4:])
+    differences = await found(copy)
+    assert ("ledger.commands", f"{story.name} {res}", "position", None, 8) in differences
+
+
+async def test_a_command_moved_to_another_event_is_named(copy, story):
+    res = next(iter(story.holds))
+    await tamper(copy, "update ledger.commands set position = 2 where caller_id = $1", res[4:])
+    differences = await found(copy)
+    assert ("ledger.commands", f"{story.name} {res}", "position", "2 to 2", 8) in differences
+
+
+async def test_an_invented_command_is_noticed(copy, story):
+    await tamper(
+        copy,
+        "insert into ledger.commands select $1, kind, account_id, position, event_count, fingerprint"
+        " from ledger.commands limit 1",
+        "0" * 32,
+    )
+    row = next(d for d in await found(copy) if d[0] == "ledger.commands")
+    assert row[1:3] == ("all rows", "sum of event_count")
+    assert row[3] == row[4] + 1
