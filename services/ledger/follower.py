@@ -105,6 +105,8 @@ class Follower:
             while True:
                 if not await self._step(connection, projector):
                     await self._woken()
+                    # Somebody may have emptied a projection to have it made anew.
+                    await projector.begin()
         finally:
             await connection.close(timeout=1.0)
 

@@ -9,76 +9,101 @@ KINDS = (
     "grant", "reserve", "reserve", "reserve", "settle", "settle", "release", "extend", "expire",
     "late", "refund", "expire_grant", "claw_back", "reverse", "overrun",
 )  # fmt: skip
+CAUSES = ("dispute:dp_1", "refund:re_1", "adjustment", "write_off")
 
 
 def live(builder: LogBuilder, seed: int, steps: int, accounts: int = 3) -> LogBuilder:
     """Let some accounts live for a number of steps; returns the builder with its rows."""
-    chance = random.Random(seed)
-    names = [builder.account(chance.choice(["USD", "CREDIT"])) for _ in range(accounts)]
-    keys = {name: builder.key(name) for name in names}
-    charged: list[tuple[str, str, int]] = []
-    expired: list[tuple[str, str, int]] = []
-    clawed: list[tuple[str, int, int, int]] = []
-    for name in names:
-        builder.grant(name, 10_000)
+    life = Life(builder, random.Random(seed), accounts)
     for _ in range(steps):
-        name = chance.choice(names)
-        story = builder.stories[name]
-        held = [res for res, hold in builder.holds.items() if hold["account_id"] == name]
-        kind = chance.choice(KINDS)
-        if kind == "grant":
-            source = chance.choice(["purchase", "admin", "initial"])
-            expires_at = chance.choice([None, to_text(builder.at)])
-            builder.grant(name, chance.randint(1, 5000), source, expires_at=expires_at)
-        elif kind == "reserve" and story.available:
-            builder.reserve(name, keys[name], chance.randint(1, story.available))
-        elif kind == "extend" and held and story.available:
-            builder.extend(chance.choice(held), chance.randint(1, story.available))
-        elif kind == "settle" and held:
-            res = chance.choice(held)
-            charge = chance.randint(0, int(builder.holds[res]["amount"]))
-            builder.settle(res, charge)
-            charged.append((name, res, charge))
-        elif kind == "overrun" and held:
-            res = chance.choice(held)
-            builder.settle(res, int(builder.holds[res]["amount"]) + chance.randint(1, 3000))
-        elif kind == "release" and held:
-            builder.release(chance.choice(held))
-        elif kind == "expire" and held:
-            res = chance.choice(held)
-            amount = int(builder.holds[res]["amount"])
-            charge = chance.choice([0, chance.randint(0, amount)])
-            builder.expire(res, charge, loss=0 if charge else chance.choice([0, 7]))
-            expired.append((name, res, amount))
-        elif kind == "late" and expired:
-            owner, res, amount = expired.pop()
-            available = builder.stories[owner].available
-            if available:
-                builder.settle_late(owner, res, chance.randint(1, min(amount, available)))
-        elif kind == "refund" and charged:
-            owner, res, charge = charged.pop()
-            grant = _charged_grant(builder, owner, charge)
-            if charge and grant:
-                builder.refund(owner, res, charge, grant)
-        elif kind == "expire_grant":
-            spare = [grant.no for grant in story.grants if grant.available]
-            if spare:
-                builder.expire_grant(name, chance.choice(spare))
-        elif kind == "claw_back":
-            no = chance.choice(story.grants).no
-            amount = chance.randint(0, story.grants[no - 1].available)
-            cause = chance.choice(["dispute:dp_1", "refund:re_1", "adjustment", "write_off"])
-            builder.claw_back(name, no, amount, cause, lost := chance.randint(0, 5))
-            clawed.append((name, no, amount, lost))
-        elif kind == "reverse" and clawed:
-            builder.reverse(*clawed.pop()[:3], "dispute:dp_1", 0)
+        getattr(life, life.chance.choice(KINDS))(life.chance.choice(life.names))
     return builder
 
 
-def _charged_grant(builder: LogBuilder, name: str, amount: int) -> int | None:
-    """A grant from which so much has been charged and not refunded."""
-    for grant in builder.stories[name].grants:
-        if grant.charged >= amount:
-            grant.charged -= amount
-            return grant.no
-    return None
+class Life:
+    """One method a kind of step; a step that is not possible now does nothing."""
+
+    def __init__(self, builder: LogBuilder, chance: random.Random, accounts: int) -> None:
+        self.builder = builder
+        self.chance = chance
+        self.names = [builder.account(chance.choice(["USD", "CREDIT"])) for _ in range(accounts)]
+        self.keys = {name: builder.key(name) for name in self.names}
+        self.charged: list[tuple[str, str, int]] = []
+        self.expired: list[tuple[str, str, int]] = []
+        self.clawed: list[tuple[str, int, int]] = []
+        for name in self.names:
+            builder.grant(name, 10_000)
+
+    def available(self, name: str) -> int:
+        return self.builder.stories[name].available
+
+    def hold(self, name: str) -> tuple[str, int] | None:
+        """One of the account's open reservations and what it holds."""
+        mine = [res for res, hold in self.builder.holds.items() if hold["account_id"] == name]
+        if not mine:
+            return None
+        res = self.chance.choice(mine)
+        return res, int(self.builder.holds[res]["amount"])
+
+    def grant(self, name: str) -> None:
+        source = self.chance.choice(["purchase", "admin", "initial"])
+        expires_at = self.chance.choice([None, to_text(self.builder.at)])
+        self.builder.grant(name, self.chance.randint(1, 5000), source, expires_at=expires_at)
+
+    def reserve(self, name: str) -> None:
+        if most := self.available(name):
+            self.builder.reserve(name, self.keys[name], self.chance.randint(1, most))
+
+    def extend(self, name: str) -> None:
+        if (held := self.hold(name)) and (most := self.available(name)):
+            self.builder.extend(held[0], self.chance.randint(1, most))
+
+    def settle(self, name: str) -> None:
+        if held := self.hold(name):
+            charge = self.chance.randint(0, held[1])
+            self.builder.settle(held[0], charge)
+            self.charged.append((name, held[0], charge))
+
+    def overrun(self, name: str) -> None:
+        if held := self.hold(name):
+            self.builder.settle(held[0], held[1] + self.chance.randint(1, 3000))
+
+    def release(self, name: str) -> None:
+        if held := self.hold(name):
+            self.builder.release(held[0])
+
+    def expire(self, name: str) -> None:
+        if held := self.hold(name):
+            charge = self.chance.choice([0, self.chance.randint(0, held[1])])
+            self.builder.expire(held[0], charge, loss=0 if charge else self.chance.choice([0, 7]))
+            self.expired.append((name, *held))
+
+    def late(self, _name: str) -> None:
+        if self.expired:
+            name, res, amount = self.expired.pop()
+            if most := min(amount, self.available(name)):
+                self.builder.settle_late(name, res, self.chance.randint(1, most))
+
+    def refund(self, _name: str) -> None:
+        if self.charged:
+            name, res, charge = self.charged.pop()
+            grants = self.builder.stories[name].grants
+            grant = next((grant for grant in grants if grant.charged >= charge), None)
+            if charge and grant:
+                grant.charged -= charge
+                self.builder.refund(name, res, charge, grant.no)
+
+    def expire_grant(self, name: str) -> None:
+        spare = [grant.no for grant in self.builder.stories[name].grants if grant.available]
+        if spare:
+            self.builder.expire_grant(name, self.chance.choice(spare))
+
+    def claw_back(self, name: str) -> None:
+        grant = self.chance.choice(self.builder.stories[name].grants)
+        amount, lost = self.chance.randint(0, grant.available), self.chance.randint(0, 5)
+        self.builder.claw_back(name, grant.no, amount, self.chance.choice(CAUSES), lost)
+        self.clawed.append((name, grant.no, amount))
+
+    def reverse(self, _name: str) -> None:
+        if self.clawed:
+            self.builder.reverse(*self.clawed.pop(), "dispute:dp_1")

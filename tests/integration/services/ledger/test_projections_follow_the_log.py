@@ -334,6 +334,19 @@ async def test_one_projection_is_rebuilt_while_the_other_stands(fresh):
     assert await verified(fresh) == []
 
 
+async def test_a_projection_emptied_beside_a_running_reader_is_made_anew(fresh):
+    builder = live(LogBuilder(), seed=7, steps=100)
+    await write(fresh, builder)
+    async with following_log(fresh) as follower:
+        await reached(fresh, builder.position)
+        async with connection_of(fresh, "reader") as reader:
+            await reader.execute("truncate ledger.requests, ledger.entries")
+            await reader.execute("delete from ledger.projection_positions")
+        await reached(fresh, builder.position)
+        assert follower.poison == []
+    assert await verified(fresh) == []
+
+
 async def test_the_log_is_followed_across_a_range_of_positions(fresh):
     builder = LogBuilder(position=PARTITION_SIZE - 3)
     name = builder.account()
