@@ -68,6 +68,11 @@ def committed(partition: int) -> str:
     return f"ledger.committed.{partition}"
 
 
+def leader(partition: int) -> str:
+    """Where the leader of a partition answers its standbys' pings."""
+    return f"ledger.leader.{partition}"
+
+
 def event(partition: int, type_name: str) -> str:
     return f"ledger.events.{partition}.{type_name}"
 

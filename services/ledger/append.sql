@@ -92,3 +92,8 @@ select state from ledger.reservations where partition = $1
 
 -- name: last_event
 select position, body from ledger.events where partition = $1 order by position desc limit 1
+
+-- name: lock_holder
+select l.pid from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.granted and l.classid = $1 and l.objid = $2
+  and a.datname = current_database() and l.pid <> pg_backend_pid()

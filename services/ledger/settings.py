@@ -10,6 +10,8 @@ class LedgerSettings(Settings):
     """No reservation expires for so long after a take-over: callers may still be retrying."""
     expiry_tick_s: float = 1.0
     standby_poll_s: float = 0.25
+    standby_ping_s: float = 1.5
+    """How long a leader may be silent before a standby ends its session."""
     relay_poll_s: float = 1.0
     batch_ceiling: int = 256
     accounts_in_memory: int = 50_000

@@ -86,6 +86,15 @@ class Store:
             )
         )
 
+    async def end_holder(self) -> int | None:
+        """End the session that holds the partition's lock; its backend pid, None when none does."""
+        pid: int | None = await self.connection.fetchval(
+            SQL["lock_holder"], LOCK_SPACE, self.partition
+        )
+        if pid is not None:
+            await self.connection.fetchval("select pg_terminate_backend($1)", pid)
+        return pid
+
     async def prepare(self) -> None:
         """Prepare the statements. All reads are point look-ups, whatever the statistics say."""
         await self.connection.execute(

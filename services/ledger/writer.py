@@ -35,7 +35,7 @@ rejected = counter("ledger_rejected_total", "Commands the database refused alone
 
 Reply = Callable[[str, bytes, str], Awaitable[None]]
 """(subject, reply, ledger time) → sends it; never fails, a lost reply is asked for again."""
-Committed = Callable[[list[Published], list[Reservation]], None]
+Committed = Callable[[list[Published], list[Reservation]], Awaitable[None]]
 
 
 class NotLeading(Exception):
@@ -130,7 +130,7 @@ class Writer:
             await self._reply(subject, raw, moment.text)
         fault("before_reply")
         if batch.published:
-            self._committed(batch.published, list(batch.overlay.opened.values()))
+            await self._committed(batch.published, list(batch.overlay.opened.values()))
             await self._ensure_room()
 
     async def _one_by_one(self, pendings: Sequence[Pending], error: asyncpg.PostgresError) -> None:

@@ -13,6 +13,7 @@ from libs.events.ids import caller_bytes
 from libs.runtime.clock import ManualClock
 from services.ledger.batch import Pending, Published
 from services.ledger.command_queue import CommandQueue
+from services.ledger.domain.state import Reservation
 from services.ledger.store import CommandKey, Store
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import Writer
@@ -62,9 +63,12 @@ async def open_bench(dsn: str, *, behind: bool = False, **limits: int) -> Bench:
     async def reply(subject: str, raw: bytes, _now: str) -> None:
         bench.replies[subject] = orjson.loads(raw)
 
+    async def committed(events: list[Published], _opened: list[Reservation]) -> None:
+        bench.published.extend(events)
+
     writer = Writer(
         store, working, CommandQueue(256, clock.monotonic), clock, incarnation=1, reply=reply,
-        committed=lambda events, _opened: bench.published.extend(events),
+        committed=committed,
     )  # fmt: skip
     bench = Bench(writer, clock, connection)
     await writer.take_over()

@@ -1,0 +1,94 @@
+"""Waiting for a partition's lock: polling, and ending a leader that hangs.
+
+A process that is stopped or stuck keeps its connection, and with it the lock. A standby therefore
+pings the leader; when it stays silent the standby ends the leader's database session. What the
+old leader had appended stays, what it had not fails, and no reply of it can leave any more,
+because every reply waits for a statement on that session (ADR-0002).
+"""
+
+import asyncio
+import logging
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from libs.events import subjects
+from libs.runtime.clock import Clock
+from libs.runtime.metrics import counter
+from services.ledger.settings import LedgerSettings
+from services.ledger.store import Store
+
+log = logging.getLogger(__name__)
+
+ended = counter("ledger_leaders_ended_total", "Silent leaders whose database session was ended")
+
+
+async def answer_pings(nc: Client, partition: int) -> Subscription:
+    """Let standbys know that this leader's loop turns."""
+
+    async def answer(msg: Msg) -> None:
+        if msg.reply.startswith("inbox."):
+            await nc.publish(msg.reply, b"leading")
+
+    return await nc.subscribe(subjects.leader(partition), cb=answer)
+
+
+class Standby:
+    """One partition's wait for the lock."""
+
+    def __init__(
+        self, partition: int, store: Store, nc: Client, clock: Clock, settings: LedgerSettings
+    ) -> None:
+        self._partition = partition
+        self._store = store
+        self._nc = nc
+        self._clock = clock
+        self._poll_s = settings.standby_poll_s
+        self._patience_s = settings.standby_ping_s
+        self._silent_since: float | None = None
+        self._last_look = clock.monotonic()
+
+    async def wait(self, stopping: asyncio.Event) -> bool:
+        """True once the lock is held; False when the process stops first.
+
+        Never blocks in the lock: a waiting session would pin xmin and slow the leader threefold.
+        """
+        while not stopping.is_set():
+            if await self._store.try_lock():
+                return True
+            await self._watch()
+            await asyncio.sleep(self._poll_s)
+        return False
+
+    async def _watch(self) -> None:
+        """Ping once; end the leader when it has been silent for longer than the patience."""
+        now = self._clock.monotonic()
+        slept = now - self._last_look > self._patience_s
+        self._last_look = now
+        if slept or not self._nc.is_connected or await self._answers():
+            # Silence counts only while we ourselves were awake and connected.
+            self._silent_since = None
+            return
+        if self._silent_since is None:
+            self._silent_since = now
+        if self._clock.monotonic() - self._silent_since >= self._patience_s:
+            await self._end_leader()
+
+    async def _answers(self) -> bool:
+        try:
+            await self._nc.request(subjects.leader(self._partition), b"", timeout=self._poll_s)
+        except nats.errors.Error:
+            return False
+        return True
+
+    async def _end_leader(self) -> None:
+        self._silent_since = None
+        pid = await self._store.end_holder()
+        if pid is not None:
+            ended.inc()
+            log.error(
+                "the leader of partition %d was silent for %.1f s: ended its session %d",
+                self._partition, self._patience_s, pid,
+            )  # fmt: skip
