@@ -36,7 +36,7 @@ def verify(
     *,
     projections: Annotated[
         bool,
-        typer.Option(help="Also check statement, receipts and commands: most of the time."),
+        typer.Option(help="Also check statement, receipts, fees, commands: most of the time."),
     ] = True,
     as_json: Json = False,
 ) -> None:

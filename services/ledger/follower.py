@@ -108,7 +108,7 @@ class Follower:
                     # Somebody may have emptied a projection to have it made anew.
                     await projector.begin()
         finally:
-            await connection.close(timeout=1.0)
+            await _close(connection)
 
     async def _leads(self, connection: Connection) -> bool:
         query = "select pg_try_advisory_lock($1, $2)"
@@ -192,6 +192,14 @@ class Follower:
     def _well(self) -> None:
         self._problem = None
         self._failed_in_row = 0
+
+
+async def _close(connection: Connection) -> None:
+    """Close, and so give the lock back; never raise, or a cancellation would be lost."""
+    try:
+        await connection.close(timeout=1.0)
+    except Exception:  # noqa: BLE001 - a connection that does not close in time is cut
+        connection.terminate()
 
 
 def decode(row: Row, *, strictly: bool = False) -> Data | Malformed | None:

@@ -15,6 +15,7 @@ import asyncpg
 
 from libs.runtime.database import Connection
 from services.ledger.checks.commands import check_command_count, check_commands
+from services.ledger.checks.fees import check_fees, check_no_fees_after
 from services.ledger.checks.log import LogCheck
 from services.ledger.checks.report import Difference, Differences
 from services.ledger.checks.shadow import KEYS, Shadow, make_shadows
@@ -34,6 +35,7 @@ select distinct name, partition from (
   union all select 'ledger.accounts', partition from ledger.accounts
   union all select 'ledger.reservations', partition from ledger.reservations
   union all select 'ledger.api_keys', partition from ledger.api_keys
+  union all select 'ledger.fee_entries', partition from ledger.fee_entries
   union all select 'ledger.entries', partition from ledger.entries
   union all select 'ledger.requests', partition from ledger.requests
 ) as rows where partition < 0 or partition >= $1
@@ -75,8 +77,8 @@ class Report(NamedTuple):
 async def verify(connection: Connection, tell: Progress, *, projections: bool = True) -> Report:
     """Check everything in one snapshot.
 
-    Without `projections` the statement, the receipts and the commands' rows are left out, which
-    take most of the time. `tell` gets a line now and then. Raises NotInstalledError.
+    Without `projections` the statement, the receipts and the rows of commands and fees are left
+    out, which take most of the time. `tell` gets a line now and then. Raises NotInstalledError.
     """
     differences, started = Differences(), time.monotonic()
     totals: Counter[str] = Counter()
@@ -177,6 +179,7 @@ class Part:
         for check in (check_accounts, check_reservations, check_keys):
             await check(self.connection, log.partition, log.fold, differences)
         if self.shadow is not None:
+            await check_no_fees_after(self.connection, log.partition, log.position, differences)
             await self.shadow.compare(log.fold, log.position)
         balance_books(log.fold, differences)
 
@@ -205,6 +208,8 @@ class Part:
             if self.shadow is not None:
                 events = [body for body in bodies if body is not None]
                 await check_commands(self.connection, events, differences)
+                within = (rows[0]["position"], self.log.position)
+                await check_fees(self.connection, self.log.partition, events, within, differences)
                 await self.shadow.apply(events, self.log.position)
             now = time.monotonic()
             if now - told > TELL_EVERY_S:

@@ -47,6 +47,8 @@ INSERT_HOLD = """insert into ledger.reservations
 (reservation_id, partition, account_id, position, expires_at, amount, state)
 values ($1, $2, $3, $4, $5, $6, $7) on conflict (reservation_id) do update set
 expires_at = excluded.expires_at, amount = excluded.amount, state = excluded.state"""
+INSERT_FEE = """insert into ledger.fee_entries (partition, position, account_id, reservation_id,
+currency, minor, schedule) values ($1, $2, $3, $4, $5, $6, $7)"""
 INSERT_KEY = """insert into ledger.api_keys (key_id, partition, account_id, secret_hash, purpose,
 prefix, allowed, expires_at, lineage, status, position)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -108,6 +110,7 @@ class LogBuilder:
     keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     commands: list[tuple[Any, ...]] = field(default_factory=list)
+    fees: list[tuple[Any, ...]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
 
     def event(self, kind: str, account_id: str, data: dict[str, Any], **envelope: Any) -> dict:
@@ -143,6 +146,11 @@ class LogBuilder:
         self.rows.append(row)
         caller = UUID(bytes=caller_bytes(body["command_id"]))
         self.commands.append((caller, KIND_CODES[KINDS[kind]], stream, self.position))
+        for name, sign in (("fee", 1), ("fee_reversed", -1)):
+            if fee := data.get(name):
+                paid = (fee["currency"], sign * fee["minor"], fee["schedule"])
+                reservation = parse_id(data["res"])
+                self.fees.append((self.partition, self.position, stream, reservation, *paid))
         return body
 
     def account(self, unit: str = "USD", account_id: str | None = None) -> str:
@@ -250,7 +258,7 @@ class LogBuilder:
         self._shift(self.stories[hold["account_id"]], hold["from"], available=1, reserved=-1)
         data = {
             "res": res, "amount": hold["amount"], "returned": hold["from"],
-            "reason_code": "provider_failed", "fee_reversed": None, "route": "north/swift-1",
+            "reason_code": "provider_failed", "fee_reversed": hold["fee"], "route": "north/swift-1",
             "attempts": [{"upstream": "north", "status": 503, "reason": None}], "status": 503,
         }  # fmt: skip
         return self.event("CreditsReleased", hold["account_id"], data)
@@ -321,6 +329,7 @@ class LogBuilder:
         async with connection.transaction():
             await connection.executemany(INSERT_EVENT, self.rows)
             await connection.executemany(INSERT_COMMAND, self.commands)
+            await connection.executemany(INSERT_FEE, self.fees)
             for story in self.stories.values():
                 if story.opened:
                     await connection.execute(UPSERT_ACCOUNT, *self._account_row(story))
@@ -334,6 +343,7 @@ class LogBuilder:
                 await connection.execute(INSERT_KEY, *self._key_row(key_id, data))
         self.rows.clear()
         self.commands.clear()
+        self.fees.clear()
         self.closed.clear()
 
     def _account_row(self, story: Story) -> tuple[Any, ...]:

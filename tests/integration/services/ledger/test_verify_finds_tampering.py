@@ -24,7 +24,9 @@ async def story(database):
     builder.grant(name, 10_000)
     builder.settle(builder.reserve(name, key, 4000), 1500)
     builder.revoke(builder.key(name))
-    builder.reserve(name, key, 700)
+    fee = {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}
+    builder.reserve(name, key, 700, fee=fee)
+    builder.release(builder.reserve(name, key, 1, fee=fee))
     builder.name, builder.key_id = name, key
     other = live(LogBuilder(partition=1), seed=1, steps=300)
     async with connection_of(database, "owner") as owner:
@@ -195,8 +197,8 @@ async def test_bytes_that_are_no_event_are_named_and_do_not_end_the_check(copy, 
     [
         ("available", "available + 1", 7801, 7800),
         ("reserved", "reserved + 1", 701, 700),
-        ("version", "version + 1", 9, 8),
-        ("position", "position + 1", 9, 8),
+        ("version", "version + 1", 11, 10),
+        ("position", "position + 1", 11, 10),
         ("plan", "'other'", "other", "payg"),
         ("unit", "'EUR'", "EUR", "USD"),
         ("status", "'frozen'", "frozen", "open"),
@@ -356,3 +358,25 @@ async def test_an_invented_command_is_noticed(copy, story):
     row = next(d for d in await found(copy) if d[0] == "ledger.commands")
     assert row[1:3] == ("all rows", "sum of event_count")
     assert row[3] == row[4] + 1
+
+
+@pytest.mark.requirement("PRC-3")
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("update ledger.fee_entries set minor = 2 where position = 8", ("0:8", "minor", 2, 1)),
+        ("update ledger.fee_entries set minor = 1 where position = 10", ("0:10", "minor", 1, -1)),
+        ("delete from ledger.fee_entries where position = 8", ("0:8", "position", None, 8)),
+        (
+            "update ledger.fee_entries set position = 7 where position = 8",
+            ("0:7", "position", 7, None),
+        ),
+        (
+            "update ledger.fee_entries set position = 99 where position = 8",
+            ("0:99", "position", 99, "≤ 10"),
+        ),
+    ],
+)
+async def test_a_false_fee_is_named(copy, statement, row):
+    await tamper(copy, statement)
+    assert ("ledger.fee_entries", *row) in await found(copy)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.requirement("AUD-6", "CRD-5")
 
 USUAL = {
     "AccountOpened", "AccountFrozen", "AccountUnfrozen", "KeyIssued", "CreditsGranted",
-    "CreditsReserved", "CreditsCharged", "CreditsReleased", "ReservationExpired", "CreditsExpired",
+    "CreditsReserved", "ReservationExtended", "CreditsCharged", "CreditsReleased", "ReservationExpired", "CreditsExpired",
 }  # fmt: skip
 
 
@@ -72,12 +72,20 @@ def step(chance, bench, accounts, held, gone):
     account = chance.choice(list(accounts))
     mine = [res for res, owner in held.items() if owner == account]
     kind = chance.choice(
-        ["reserve"] * 5 + ["settle"] * 4 + ["release", "expire", "late", "grant", "freeze", "key"]
+        ["reserve"] * 5
+        + ["settle"] * 4
+        + ["extend", "extend", "release", "expire", "late", "grant", "freeze", "key"]
     )
     if kind == "settle" and mine:
         res = chance.choice(mine)
         del held[res]
         return settle(account, res, chance.randint(0, 900), margin=chance.randint(-9, 9))
+    if kind == "extend" and mine:
+        res = chance.choice(mine)
+        data = {"res": res, "total": 1000, "hold_ms": 50_000, "used_so_far": chance.randint(0, 90)}
+        n = chance.randint(0, 10**9)
+        deadline = bench.at + timedelta(seconds=5)
+        return command(c.Extend, account, data, caller_id=f"extend:{res}:{n}", deadline=deadline)
     if kind == "release" and mine:
         res = chance.choice(mine)
         del held[res]
@@ -104,7 +112,12 @@ def step(chance, bench, accounts, held, gone):
     held[res] = account
     amount = chance.randint(1, 800)
     deadline = bench.at + timedelta(seconds=5)
-    return reserve(account, accounts[account], amount, deadline, res=res, hold_ms=30_000)
+    given = {
+        "hold_ms": 30_000,
+        "at_deadline": chance.choice(["release", "charge"]),
+        "fee": chance.choice([None, {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}]),
+    }
+    return reserve(account, accounts[account], amount, deadline, res=res, **given)
 
 
 async def test_keys_rotated_and_revoked_verify(bench, database):
