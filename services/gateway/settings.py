@@ -16,6 +16,8 @@ class GatewaySettings(Settings):
     """The longest a paid request may run upstream; a stream still running then is broken off."""
     drain_max_s: PositiveFloat = 300
     """How long an upstream is read to its end after the client has gone."""
+    hold_spare_s: PositiveFloat = 60
+    """How much longer than a request and its drain its credits are held."""
     drains_max: NonNegativeInt = 100
     """How many upstreams may be read on at once for clients that have gone."""
     body_timeout_s: PositiveFloat = 60
@@ -34,7 +36,7 @@ class GatewaySettings(Settings):
     @property
     def hold_ms(self) -> int:
         """How long credits are held: longer than the longest request and its drain (RSV-4)."""
-        return int((self.request_max_s + self.drain_max_s + 60) * 1000)
+        return int((self.request_max_s + self.drain_max_s + self.hold_spare_s) * 1000)
 
 
 class AdminSettings(Settings):

@@ -1,0 +1,195 @@
+"""Paid requests over two gateway processes on one real ledger, as clients meet them."""
+
+import asyncio
+import time
+from datetime import timedelta
+from decimal import Decimal
+
+import openai
+import pytest
+
+from libs.events import commands as c
+from tests.support.deciding import command, reserve
+from tests.support.gateway import script
+from tests.support.installation import CREDIT, DOLLAR, charge_of
+from tests.support.services import ledger_client
+from tests.support.waiting import until
+
+GATEWAYS = ("gateway-1", "gateway-2")
+AT_ONCE = 50
+KEPT = "keys_remembered"
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _gateways(farebox):
+    await farebox.start(*GATEWAYS)
+
+
+def the_one_served(answers):
+    """The one answer that was served, after checking that all others were refused for money."""
+    served = [answer for answer in answers if answer.status_code == 200]
+    refused = [answer for answer in answers if answer.status_code == 402]
+    assert (len(served), len(refused)) == (1, AT_ONCE - 1)
+    codes = {answer.json()["error"]["code"] for answer in refused}
+    assert codes == {"insufficient_prepaid_balance"}
+    return served[0]
+
+
+@pytest.mark.requirement("RSV-3", "CRD-5", "RSV-1")
+async def test_one_credit_and_fifty_requests_at_once_is_one_call(farebox, provider):
+    customer = await farebox.customer(CREDIT, unit="CREDIT", plan="studio")
+    answers = await asyncio.gather(
+        *[farebox.score(GATEWAYS[i % 2], customer, f"cat {i}") for i in range(AT_ONCE)]
+    )
+    assert the_one_served(answers).headers["farebox-charged"] == "1"
+    assert provider.record.summary()["count"] == 1
+    assert await farebox.balance(customer) == (0, 0)
+    money = [kind for kind in await farebox.kinds(customer.account) if kind.startswith("Credits")]
+    assert money == ["CreditsGranted", "CreditsReserved", "CreditsCharged"]
+
+
+@pytest.mark.requirement("RSV-3", "CRD-5", "RSV-9")
+async def test_money_for_one_and_fifty_requests_at_once_is_one_call(farebox, provider):
+    poor = await farebox.customer()
+    refused = await farebox.chat("gateway-1", poor, max_tokens=100)
+    bound = int(Decimal(refused.json()["error"]["details"]["required"]) * DOLLAR)
+    customer = await farebox.customer(bound)
+    answers = await asyncio.gather(
+        *[farebox.chat(GATEWAYS[i % 2], customer, max_tokens=100) for i in range(AT_ONCE)]
+    )
+    charge = charge_of(the_one_served(answers).json()["usage"])
+    assert provider.record.summary()["count"] == 1
+    assert 0 < charge <= bound
+    assert await farebox.balance(customer) == (bound - charge, 0)
+
+
+@pytest.mark.requirement("RSV-2", "RSV-6")
+async def test_a_client_that_goes_in_mid_stream_is_charged_once_what_was_used(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, words=30, hold_after_chunks=6)
+    body = {
+        "model": "swift-1",
+        "stream": True,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+    url = farebox.process("gateway-1").url("http", "/v1/chat/completions")
+    async with farebox.http.stream("POST", url, json=body, headers=customer.inference) as answer:
+        await anext(answer.aiter_lines())
+        await until(lambda: is_held(provider))
+    provider.record.release()
+    left = await farebox.settled(customer)
+    [call] = provider.record.calls
+    assert call.outcome == "complete"  # the gateway read on to the usage
+    assert call.usage["completion_tokens"] == 30
+    assert left == DOLLAR - charge_of(call.usage)
+    [charged] = await farebox.events(customer.account, "CreditsCharged")
+    assert charged["data"]["basis"] == "actual"
+    assert charged["data"]["usage"]["output_tokens"] == 30
+
+
+async def is_held(provider):
+    return provider.record.calls[0].chunks == 6
+
+
+@pytest.mark.requirement("RSV-2")
+async def test_a_provider_that_dies_in_mid_stream_costs_nothing_and_is_told(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, words=30, die_after_chunks=6)
+    url = farebox.process("gateway-2").url("http", "/v1")
+    secret = customer.inference["authorization"].removeprefix("Bearer ")
+    words = []
+
+    async def read(client):
+        async for chunk in await client.chat.completions.create(
+            model="swift-1", messages=[{"role": "user", "content": "Hello"}], stream=True
+        ):
+            words.extend(choice.delta.content for choice in chunk.choices)
+
+    async with openai.AsyncOpenAI(base_url=url, api_key=secret, max_retries=0) as client:
+        with pytest.raises(openai.APIError) as told:
+            await read(client)
+    assert any(words)
+    assert "Nothing was charged" in told.value.message
+    assert await farebox.settled(customer) == DOLLAR
+    [held] = await farebox.events(customer.account, "CreditsReserved")
+    [released] = await farebox.events(customer.account, "CreditsReleased")
+    assert released["data"]["amount"] == held["data"]["amount"]
+    assert "CreditsCharged" not in await farebox.kinds(customer.account)
+
+
+@pytest.mark.requirement("ACC-3", "ACC-5")
+async def test_a_revoked_key_is_refused_by_the_ledger_at_once_and_by_each_gateway_in_a_second(
+    farebox, provider
+):
+    customer = await farebox.customer(DOLLAR)
+    kept = {gateway: await remembered(farebox, gateway, customer) for gateway in GATEWAYS}
+    before = await farebox.kinds(customer.account)
+    calls = len(provider.record.calls)
+    revoke = {"key_id": customer.key_id, "reason_code": "lost"}
+    async with ledger_client(farebox.database, "gateway", "use") as stale:
+        await stale.check_installation()
+        deadline = stale.ledger_now() + timedelta(seconds=30)
+        hold = reserve(customer.account, customer.key_id, 1, deadline)
+        await farebox.order(
+            command(c.RevokeKey, customer.account, revoke, caller_id=f"revoke:{customer.key_id}")
+        )
+        revoked_at = time.monotonic()
+        reply = await stale.send(hold, give_up_s=4)
+    assert (reply.reply, reply.data["code"]) == ("Declined", "key_revoked")
+
+    async def forgotten():
+        return all(farebox.metric(name, KEPT) < number for name, number in kept.items())
+
+    await until(forgotten, patience_s=revoked_at + 1 - time.monotonic())
+    answers = [await farebox.chat(gateway, customer) for gateway in GATEWAYS * 2]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert await farebox.kinds(customer.account) == [*before, "KeyRevoked"]
+    assert len(provider.record.calls) == calls
+
+
+async def remembered(farebox, gateway, customer):
+    """Have a gateway keep the customer's key in memory; return how many keys it keeps."""
+    before = farebox.metric(gateway, KEPT)
+
+    async def kept():
+        assert (await farebox.chat(gateway, customer)).status_code == 200
+        return farebox.metric(gateway, KEPT) > before
+
+    await until(kept)
+    return before + 1
+
+
+HELLO = b'{"model": "swift-1", "messages": [{"role": "user", "content": "Hello"}]'
+BAD = [
+    (b"{", 400, "invalid_json", None),
+    (b"[]", 400, "invalid_json", None),
+    (HELLO + b', "web_search_options": {}}', 400, "unsupported_parameter", "web_search_options"),
+    (HELLO + b', "price_tier": "free"}', 400, "unsupported_parameter", "price_tier"),
+    (HELLO.replace(b"swift-1", b"slow-9") + b"}", 404, "model_not_found", "model"),
+    (HELLO + b', "user": "' + b"x" * (9 << 20) + b'"}', 413, "request_too_large", None),
+]
+
+
+@pytest.mark.requirement("PRC-7", "LIM-2")
+@pytest.mark.parametrize(("body", "status", "code", "param"), BAD, ids=range(len(BAD)))
+async def test_a_request_that_cannot_be_priced_is_refused_and_holds_nothing(
+    farebox, provider, body, status, code, param
+):
+    customer = await farebox.customer(DOLLAR)
+    before = await farebox.kinds(customer.account)
+    url = farebox.process("gateway-1").url("http", "/v1/chat/completions")
+    answer = await farebox.http.post(url, content=body, headers=customer.inference)
+    told = answer.json()["error"]
+    assert (answer.status_code, told["code"], told["param"]) == (status, code, param)
+    assert await farebox.kinds(customer.account) == before
+    assert provider.record.calls == []
+
+
+@pytest.mark.requirement("ACC-3")
+@pytest.mark.parametrize("key", ["", "sk-other", "fb_0_" + "A" * 43, "fb_7_" + "A" * 43])
+async def test_a_key_that_nobody_was_issued_is_401(farebox, provider, key):
+    url = farebox.process("gateway-2").url("http", "/v1/chat/completions")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    answer = await farebox.http.post(url, content=HELLO + b"}", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert provider.record.calls == []
