@@ -48,6 +48,7 @@ class GatewayLedger(LedgerInMemory):
     held: dict[str, asyncio.Event] = field(default_factory=dict)
     keys_by_hash: dict[str, tuple[str, str]] = field(default_factory=dict)
     tries: list[str] = field(default_factory=list)
+    installations: int = 0
 
     def reset(self) -> None:
         """Forget everything, as a new ledger."""
@@ -67,6 +68,7 @@ class GatewayLedger(LedgerInMemory):
         return reply
 
     async def check_installation(self) -> dict[str, Any]:
+        self.installations += 1
         if self.away:
             raise LedgerUnavailable("away")
         return {}
@@ -163,6 +165,15 @@ class RunningGateway:
         return await self.http.post(
             "/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}
         )
+
+    def chat_stream(
+        self, key: str, **fields: Any
+    ) -> contextlib.AbstractAsyncContextManager[httpx.Response]:
+        """A streamed completion whose bytes can be read one by one."""
+        messages = [{"role": "user", "content": "Hello"}]
+        body = {"model": "swift-1", "messages": messages, "stream": True} | fields
+        headers = {"authorization": f"Bearer {key}"}
+        return self.http.stream("POST", "/v1/chat/completions", json=body, headers=headers)
 
 
 @contextlib.asynccontextmanager

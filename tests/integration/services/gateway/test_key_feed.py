@@ -12,7 +12,7 @@ from libs.events.ids import new_id
 from libs.events.subjects import event
 from libs.runtime.clock import SystemClock
 from services.gateway.key_cache import KeyCache
-from services.gateway.key_feed import CHANGES, KeyFeed
+from services.gateway.key_feed import CHANGES, KeyFeed, _Consumer
 from services.gateway.keys import KeyInfo
 from tests.support.database import PARTITIONS
 from tests.support.gateway import until
@@ -122,6 +122,23 @@ async def test_an_event_that_was_missed_makes_it_forget_everything(
     await tell(relay, 0, "KeyRevoked")
     await until(lambda: cache.deaf)
     await until(lambda: cache.listening)  # and it begins anew
+
+
+async def test_a_gap_between_two_events_is_noticed_at_once():
+    class Second:
+        data = b'{"position": 9, "account_id": "acct_1"}'
+
+        class metadata:
+            class sequence:
+                consumer = 2
+
+        headers = None
+
+    hearing = Hearing()
+    hearing.listen()
+    feed = KeyFeed(Client(), hearing, partitions=1, clock=SystemClock())
+    await feed._hear(_Consumer(0, 0.0), Second())
+    assert hearing.deaf
 
 
 async def test_a_missing_event_is_noticed_by_the_next_heartbeat(

@@ -104,7 +104,6 @@ class TestFailsClosed:
         self, folder: Path, fresh: GatewayLedger, provider: RunningProvider
     ):
         key = fresh.key(fresh.account(DOLLAR))
-        fresh.away = True
         async with running_gateway(
             folder, catalogue_for(provider.url), fresh, admitted=False
         ) as gateway:
@@ -112,7 +111,11 @@ class TestFailsClosed:
             ready = await gateway.http.get("/health/ready")
             assert (ready.status_code, list(ready.json()["problems"])) == (503, ["ledger"])
             assert (await gateway.http.get("/health/live")).status_code == 200
+            assert (fresh.asked, fresh.sent, provider.record.calls) == ([], [], [])
+            fresh.away = True
             admitting = asyncio.create_task(gateway.worker.admit())
+            await until(lambda: fresh.installations)
+            assert not gateway.worker.paid.open
             fresh.away = False
             await admitting
             assert (await gateway.http.get("/health/ready")).status_code == 200

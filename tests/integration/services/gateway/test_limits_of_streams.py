@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simulators.provider.app import RunningProvider
-from tests.integration.services.gateway.test_streams import stream, whole
+from tests.integration.services.gateway.test_streams import whole
 from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
@@ -31,7 +31,7 @@ async def test_over_the_cap_of_drains_the_upstream_is_cut_and_the_estimate_charg
     async with running_gateway(
         tmp_path, catalogue_for(provider.url), fresh, drains_max=0
     ) as gateway:
-        async with stream(gateway, fresh.key(account)) as answer:
+        async with gateway.chat_stream(fresh.key(account)) as answer:
             await anext(answer.aiter_bytes())
         await all_closed(fresh)
     [charged] = fresh.events("CreditsCharged")
@@ -47,7 +47,7 @@ async def test_a_drain_ends_at_its_deadline_with_the_estimate(
     async with running_gateway(
         tmp_path, catalogue_for(provider.url), fresh, drain_max_s=0.05
     ) as gateway:
-        async with stream(gateway, fresh.key(account)) as answer:
+        async with gateway.chat_stream(fresh.key(account)) as answer:
             await anext(answer.aiter_bytes())
         await all_closed(fresh)
         assert gateway.worker.drains.free == 100
@@ -66,6 +66,28 @@ async def test_a_provider_that_falls_silent_is_given_up_and_costs_nothing(
     assert fresh.available(account) == DOLLAR
 
 
+async def test_a_slow_client_is_not_the_providers_silence(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    account = fresh.account(100 * DOLLAR)
+    catalogue = catalogue_for(provider.url, **{'idle = "120s"': 'idle = "100ms"'})
+    script(provider, words=8000, word_bytes=4096, ignore_cap=True)
+    async with (
+        running_gateway(tmp_path, catalogue, fresh) as gateway,
+        gateway.chat_stream(fresh.key(account)) as answer,
+    ):
+        pieces = answer.aiter_bytes()
+        await anext(pieces)
+        [exchange] = gateway.worker.pumps.exchanges()
+        await until(lambda: exchange.full)
+        closing = asyncio.create_task(all_closed(fresh))
+        done, _ = await asyncio.wait({closing}, timeout=0.3)  # longer than the provider may idle
+        assert not done
+        rest = b"".join([piece async for piece in pieces])
+        await closing
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
 async def test_a_client_that_never_reads_counts_as_gone(
     tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
 ):
@@ -75,7 +97,7 @@ async def test_a_client_that_never_reads_counts_as_gone(
         running_gateway(
             tmp_path, catalogue_for(provider.url), fresh, client_stall_s=0.1
         ) as gateway,
-        stream(gateway, fresh.key(account)) as answer,
+        gateway.chat_stream(fresh.key(account)) as answer,
     ):
         await anext(answer.aiter_bytes())
         await all_closed(fresh)

@@ -17,14 +17,8 @@ HELLO = [{"role": "user", "content": "Hello"}]
 DONE = b"data: [DONE]\n\n"
 
 
-def stream(gateway: RunningGateway, key: str, **fields):
-    body = {"model": "swift-1", "messages": HELLO, "stream": True} | fields
-    headers = {"authorization": f"Bearer {key}"}
-    return gateway.http.stream("POST", "/v1/chat/completions", json=body, headers=headers)
-
-
 async def whole(gateway: RunningGateway, key: str, **fields) -> bytes:
-    async with stream(gateway, key, **fields) as answer:
+    async with gateway.chat_stream(key, **fields) as answer:
         assert answer.status_code == 200
         return await answer.aread()
 
@@ -111,7 +105,7 @@ async def test_the_headers_say_what_is_known_before_the_end(
     gateway: RunningGateway, ledger: GatewayLedger
 ):
     key = ledger.key(ledger.account(DOLLAR))
-    async with stream(gateway, key, max_tokens=20) as answer:
+    async with gateway.chat_stream(key, max_tokens=20) as answer:
         headers = answer.headers
         await answer.aread()
     assert headers["content-type"].startswith("text/event-stream")
@@ -130,18 +124,22 @@ async def test_the_last_event_waits_for_the_settlement(
 ):
     key = ledger.key(ledger.account(DOLLAR))
     gate = ledger.held["Settle"] = asyncio.Event()
-    seen = b""
-    async with stream(gateway, key) as answer:
-        pieces = answer.aiter_bytes()
-        while "Settle" not in ledger.tries:
-            seen += await anext(pieces)
-        rest = asyncio.create_task(read_all(pieces))
-        done, _ = await asyncio.wait({rest}, timeout=0.1)
-        assert not done
-        assert b"[DONE]" not in seen
-        gate.set()
-        seen += await rest
+    seen = bytearray()
+    reading = asyncio.create_task(read_into(seen, gateway, key))
+    await until(lambda: "Settle" in ledger.tries)
+    done, _ = await asyncio.wait({reading}, timeout=0.1)
+    assert not done
+    assert b'"finish_reason": "stop"' in seen
+    assert b"[DONE]" not in seen
+    gate.set()
+    await reading
     assert seen.endswith(DONE)
+
+
+async def read_into(seen: bytearray, gateway: RunningGateway, key: str) -> None:
+    async with gateway.chat_stream(key) as answer:
+        async for piece in answer.aiter_bytes():
+            seen += piece
 
 
 async def read_all(pieces) -> bytes:
@@ -224,7 +222,7 @@ async def test_a_client_that_goes_is_charged_once_for_what_was_used(
 ):
     account = ledger.account(DOLLAR)
     script(provider, words=30, hold_after_chunks=after + 1)
-    async with stream(gateway, ledger.key(account)) as answer:
+    async with gateway.chat_stream(ledger.key(account)) as answer:
         await anext(answer.aiter_bytes())
         await until(lambda: provider.record.calls[0].chunks > after)
         [exchange] = gateway.worker.pumps.exchanges()
@@ -263,15 +261,14 @@ async def test_a_slow_reader_does_not_fill_the_memory(
     """While nobody reads, the provider is not read either."""
     key = ledger.key(ledger.account(100 * DOLLAR))
     script(provider, words=8000, word_bytes=4096, ignore_cap=True)
-    async with stream(gateway, key) as answer:
+    async with gateway.chat_stream(key) as answer:
         pieces = answer.aiter_bytes()
         await anext(pieces)
+        [exchange] = gateway.worker.pumps.exchanges()
+        await until(lambda: exchange.full)
         call = provider.record.calls[0]
-        before = -1
-        while before != call.chunks:  # until the provider cannot write any more
-            before = call.chunks
-            await asyncio.sleep(0.2)
-        assert 0 < call.chunks < 7000
+        assert call.outcome == "open"
+        assert call.chunks < 8000
         rest = await read_all(pieces)
     assert rest.endswith(DONE)
     assert ledger.events("CreditsCharged")[0]["usage"]["output_tokens"] == 8000
