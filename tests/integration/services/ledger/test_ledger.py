@@ -125,7 +125,6 @@ async def test_malformed_bytes_are_answered_and_quarantined(ledger, raw):
 
     async with connected(ledger.database.stack, "provision") as watch:
 
-
         async def kept() -> int:
             return (await watch.jetstream().stream_info("QUARANTINE")).state.messages
 
