@@ -3,8 +3,9 @@
 FastStream's handler path costs ten times the CPU per message (ADR-0001), and this one is hot.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -39,6 +40,24 @@ Reply = Callable[[str, bytes], Awaitable[None]]
 Quarantine = Callable[[bytes, str], Awaitable[None]]
 
 
+class Sink(asyncio.Future[Msg]):
+    """Takes every message of a subscription at once.
+
+    nats-py hands what arrives to a subscription's future, if it has one, without the queue and
+    the task that stand between it and a callback; this future is never done.
+    """
+
+    def __init__(self, receive: Callable[[Msg], None]) -> None:
+        super().__init__()
+        self._receive = receive
+
+    def set_result(self, result: Msg) -> None:
+        try:
+            self._receive(result)
+        except Exception:  # raised here it would end the reading of the connection
+            log.exception("a message was not understood")
+
+
 class Intake:
     """Checks what can be checked without state and queues the rest."""
 
@@ -62,10 +81,11 @@ class Intake:
         self._reply = reply
         self._quarantine = quarantine
         self._subscription: Subscription | None = None
+        self._refusing: set[asyncio.Task[None]] = set()
 
     async def open(self, nc: Client) -> None:
         subject = f"ledger.commands.{self.partition}.*"
-        self._subscription = await nc.subscribe(subject, cb=self.receive)
+        self._subscription = await nc.subscribe(subject, future=Sink(self.receive))
         await nc.flush()
 
     async def close(self) -> None:
@@ -73,26 +93,27 @@ class Intake:
         if self._subscription is not None:
             await self._subscription.drain()  # type: ignore[no-untyped-call]
             self._subscription = None
+        await asyncio.gather(*self._refusing)
 
-    async def receive(self, msg: Msg) -> None:
+    def receive(self, msg: Msg) -> None:
         """The class comes from the subject: only the server's permissions can be trusted."""
         where = parse_command_subject(msg.subject)
         if where is None or not msg.reply.startswith("inbox."):
             # An event delivered here by a forged reply subject, or somebody without an inbox.
-            await self._refuse("", msg.data, "no command subject, or no inbox to answer to")
+            self._refuse("", msg.data, "no command subject, or no inbox to answer to")
             return
         command = decode_command(msg.data)
         if isinstance(command, Malformed):
-            await self._refuse(msg.reply, msg.data, command.error)
+            self._refuse(msg.reply, msg.data, command.error)
             return
         error = self._objection(command, where[1])
         if error:
-            await self._refuse(msg.reply, msg.data, error)
+            self._refuse(msg.reply, msg.data, error)
             return
         waiting = len(self.queue)
         if waiting > self._busy_above and (command.kind in TAKES or waiting > self._busy_all_above):
             busy.inc()
-            await self._answer(msg.reply, "Busy", command.account_id, BUSY)
+            self._spawn(self._answer(msg.reply, "Busy", command.account_id, BUSY))
             return
         key = CommandKey(
             caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id
@@ -108,8 +129,16 @@ class Intake:
             return f"{command.account_id} is not of partition {self.partition}"
         return None
 
-    async def _refuse(self, reply_to: str, raw: bytes, error: str) -> None:
+    def _refuse(self, reply_to: str, raw: bytes, error: str) -> None:
         malformed.inc()
+        self._spawn(self._tell(reply_to, raw, error))
+
+    def _spawn(self, speaking: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(speaking)
+        self._refusing.add(task)
+        task.add_done_callback(self._refusing.discard)
+
+    async def _tell(self, reply_to: str, raw: bytes, error: str) -> None:
         await self._quarantine(raw, error)
         if reply_to:
             await self._answer(reply_to, "Malformed", None, {"error": error})

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -12,6 +13,7 @@ from nats.aio.client import Client
 from libs.events import subjects
 from libs.runtime.clock import Clock
 from libs.runtime.database import connect
+from libs.runtime.joined import publish_joined
 from libs.runtime.quarantine import quarantine
 from libs.runtime.supervision import Lifecycle
 from services.ledger.batch import Published
@@ -59,7 +61,10 @@ class Leader:
         self.clock = clock
         self.lifecycle = lifecycle
         self.role = "starting"
-        self.relay = Relay(partition, nc, self._reading, settings.relay_poll_s)
+        self.relay = Relay(
+            partition, nc, self._reading,
+            poll_s=settings.relay_poll_s, pace_s=settings.relay_pace_s,
+        )  # fmt: skip
         self._closing = False
 
     def problem(self) -> str | None:
@@ -116,7 +121,7 @@ class Leader:
         intake = Intake(
             self.partition, self.installation.partitions, queue, settings,
             incarnation=self.installation.incarnation,
-            reply=lambda subject, raw: self._reply(subject, raw, writer.now().text),
+            reply=lambda subject, raw: self._reply([(subject, raw)], writer.now().text),
             quarantine=self._quarantine,
         )  # fmt: skip
         drained = asyncio.Event()
@@ -146,10 +151,10 @@ class Leader:
         drained.set()
         queue.wake()
 
-    async def _reply(self, subject: str, raw: bytes, ledger_now: str) -> None:
+    async def _reply(self, replies: Sequence[tuple[str, bytes]], ledger_now: str) -> None:
         # A reply that cannot be sent is lost like one on the wire: its caller asks again.
         with contextlib.suppress(nats.errors.Error):
-            await self.nc.publish(subject, raw, headers={"Farebox-Ledger-Now": ledger_now})
+            await publish_joined(self.nc, replies, {"Farebox-Ledger-Now": ledger_now})
 
     async def _committed(self, events: list[Published], opened: list[Reservation]) -> None:
         self._expiry.watch(opened)

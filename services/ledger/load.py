@@ -18,7 +18,9 @@ async def load(store: Store, working: WorkingSet, batch: Sequence[Pending]) -> L
     """Look up every command that is not in memory, and what a command on a closed hold needs."""
     unknown = {p.key for p in batch if p.key not in working.commands}
     rows = await store.commands(list(unknown)) if unknown else {}
-    missing = {p.command.account_id for p in batch} - working.accounts.keys()
+    # Not a difference of sets: that would go over the whole cache.
+    named = {p.command.account_id for p in batch}
+    missing = {account_id for account_id in named if account_id not in working.accounts}
     if missing:
         working.accounts.update(await store.accounts(missing))
     closed = _on_closed(working, batch, rows)

@@ -13,6 +13,8 @@ class LedgerSettings(Settings):
     standby_ping_s: float = 1.5
     """How long a leader may be silent before a standby ends its session."""
     relay_poll_s: float = 1.0
+    relay_pace_s: float = 0.02
+    """The pause between two batches to the stream; an event that comes alone does not wait."""
     batch_ceiling: int = 256
     accounts_in_memory: int = 50_000
     commands_in_memory: int = 100_000

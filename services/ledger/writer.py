@@ -33,8 +33,8 @@ committed_events = counter("ledger_events_total", "Events appended to the log")
 batches = counter("ledger_batches_total", "Append statements that committed")
 rejected = counter("ledger_rejected_total", "Commands the database refused alone")
 
-Reply = Callable[[str, bytes, str], Awaitable[None]]
-"""(subject, reply, ledger time) → sends it; never fails, a lost reply is asked for again."""
+Reply = Callable[[Sequence[tuple[str, bytes]], str], Awaitable[None]]
+"""((subject, reply) pairs, ledger time) → sends them; never fails, lost ones are asked again."""
 Committed = Callable[[list[Published], list[Reservation]], Awaitable[None]]
 
 
@@ -126,8 +126,7 @@ class Writer:
             # A zombie's decisions must not leave either: prove that the lock still lives.
             await self.store.still_leads()
         self.working.merge(batch.overlay)
-        for subject, raw in batch.replies:
-            await self._reply(subject, raw, moment.text)
+        await self._reply(batch.replies, moment.text)
         fault("before_reply")
         if batch.published:
             await self._committed(batch.published, list(batch.overlay.opened.values()))
@@ -147,11 +146,12 @@ class Writer:
     async def _answer_all(
         self, pendings: Sequence[Pending], reply: str, data: dict[str, object]
     ) -> None:
-        now = self.now().text
+        replies = []
         for pending in pendings:
             if pending.reply_to is not None:
                 answer = unwritten(reply, pending.command.account_id, self.incarnation, data)
-                await self._reply(pending.reply_to, orjson.dumps(answer), now)
+                replies.append((pending.reply_to, orjson.dumps(answer)))
+        await self._reply(replies, self.now().text)
 
     async def _ensure_room(self) -> None:
         if self.position + ROOM_AHEAD // 2 > self._room:

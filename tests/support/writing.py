@@ -1,5 +1,6 @@
 """A writer on real Postgres without NATS: commands go in, replies and rows come out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -60,8 +61,8 @@ async def open_bench(dsn: str, *, behind: bool = False, **limits: int) -> Bench:
     working = WorkingSet(limits.get("accounts", 1000), limits.get("commands", 1000))
     bench: Bench
 
-    async def reply(subject: str, raw: bytes, _now: str) -> None:
-        bench.replies[subject] = orjson.loads(raw)
+    async def reply(replies: Sequence[tuple[str, bytes]], _now: str) -> None:
+        bench.replies.update((subject, orjson.loads(raw)) for subject, raw in replies)
 
     async def committed(events: list[Published], _opened: list[Reservation]) -> None:
         bench.published.extend(events)

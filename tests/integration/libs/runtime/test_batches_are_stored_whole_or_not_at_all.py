@@ -12,6 +12,7 @@ from libs.runtime.atomic_publish import (
     publish_atomic,
 )
 from libs.runtime.errors import PermissionDenied
+from libs.runtime.joined import write_joined
 from libs.runtime.permission_watch import PermissionWatch
 from libs.runtime.streams import provision
 
@@ -165,9 +166,7 @@ async def test_joined_lines_keep_their_place_among_other_publishes(own_nats_serv
     async with own_nats_server.client("root") as nc:
         await nc.subscribe("a.>", cb=see)
         await nc.publish("a.first", b"1")
-        await atomic_publish._write_joined(
-            nc, atomic_publish._joined([("a.x", b"2"), ("a.y", b"3")], "ID", {})
-        )
+        await write_joined(nc, atomic_publish._joined([("a.x", b"2"), ("a.y", b"3")], "ID", {}))
         await nc.publish("a.last", b"4")
         await eventually(lambda: len(seen) == 4)
     assert seen == [("a.first", b"1"), ("a.x", b"2"), ("a.y", b"3"), ("a.last", b"4")]

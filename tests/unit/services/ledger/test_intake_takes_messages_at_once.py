@@ -1,0 +1,85 @@
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from nats.aio.msg import Msg
+
+from libs.events.codec import encode_command
+from libs.events.ids import new_id
+from services.ledger.command_queue import CommandQueue
+from services.ledger.intake import Intake, Sink
+from services.ledger.settings import LedgerSettings
+from tests.support.deciding import release, reserve
+
+ACCOUNT, KEY = new_id("acct"), new_id("key")
+
+
+def a_release():
+    return encode_command(release(ACCOUNT, new_id("req")))
+
+
+class World:
+    def __init__(self, **limits):
+        self.answers, self.quarantined = [], []
+        self.queue = CommandQueue(256, lambda: 0.0)
+        self.intake = Intake(
+            0, 1, self.queue, LedgerSettings(**limits), incarnation=1,
+            reply=self.reply, quarantine=self.quarantine,
+        )  # fmt: skip
+
+    async def reply(self, subject, raw):
+        self.answers.append((subject, orjson.loads(raw)["reply"]))
+
+    async def quarantine(self, raw, error):
+        self.quarantined.append((raw, error))
+
+    def receive(self, raw, subject="ledger.commands.0.use", reply="inbox.gateway.1"):
+        Sink(self.intake.receive).set_result(Msg(None, subject, reply, raw))
+
+
+def a_reserve():
+    return encode_command(reserve(ACCOUNT, KEY, 1, datetime.now(UTC)))
+
+
+async def test_a_command_is_queued_before_the_next_is_read():
+    world = World()
+    world.receive(a_reserve())
+    world.receive(a_reserve())
+    assert len(world.queue) == 2
+
+
+async def test_what_is_no_command_is_answered_and_kept_by_the_time_the_intake_is_closed():
+    world = World()
+    world.receive(b"rubbish")
+    await world.intake.close()
+    assert world.answers == [("inbox.gateway.1", "Malformed")]
+    assert [raw for raw, _ in world.quarantined] == [b"rubbish"]
+    assert world.queue.empty
+
+
+async def test_a_reply_subject_that_is_no_inbox_is_not_answered():
+    world = World()
+    world.receive(a_reserve(), reply="ledger.commands.0.money")
+    await world.intake.close()
+    assert world.answers == []
+    assert len(world.quarantined) == 1
+
+
+@pytest.mark.parametrize(("waiting", "busy"), [(1, ["Busy"]), (0, [])])
+async def test_what_takes_is_refused_first_when_too_many_wait(waiting, busy):
+    world = World(busy_above=0)
+    for _ in range(waiting):
+        world.receive(a_release())
+    world.receive(a_reserve())
+    await world.intake.close()
+    assert [answer for _, answer in world.answers] == busy
+
+
+async def test_a_defect_does_not_end_the_reading_of_the_connection(caplog):
+    def broken(_):
+        raise RuntimeError("defect")
+
+    sink = Sink(broken)
+    sink.set_result(Msg(None, "a", "b", b""))
+    assert not sink.done()
+    assert "defect" in caplog.text
