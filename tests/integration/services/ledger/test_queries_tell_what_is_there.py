@@ -44,7 +44,7 @@ async def story(database):
     return builder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def pool(database):
     async with asyncpg.create_pool(database.dsn("reader"), min_size=1, max_size=4) as made:
         yield made
@@ -358,6 +358,10 @@ async def test_a_page_that_would_not_fit_one_message_ends_earlier(ask, story, mo
     assert len((await ask("events", {"from": 1}))["data"]["events"]) == 1
 
 
-async def test_an_answer_without_postgres_says_so(ask, pool, story):
-    await pool.close()
-    assert (await ask("balance", {"account_id": story.name}))["code"] == "unavailable"
+async def test_an_answer_without_postgres_says_so(database, story):
+    async with asyncpg.create_pool(database.dsn("reader"), min_size=1, max_size=1) as pool:
+        await pool.close()
+        queries = Queries(pool, SystemClock(), partitions=3, wait_s=0, nudge=lambda _p: None)
+        raw = orjson.dumps({"account_id": story.name})
+        told = orjson.loads(await answer(queries, "ledger.queries.1.balance", raw))
+    assert told["code"] == "unavailable"
