@@ -59,8 +59,8 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serve an ASGI application.
 
-    On the way out it takes no more connections, awaits `finish`, which sees to the requests that
-    are under way, if there is one, and cuts off what is left `grace_s` seconds after it began to end.
+    On the way out it takes no more connections, awaits `finish`, if there is one, which sees to
+    the requests under way, and cuts off what is left `grace_s` seconds after it began to end.
     """
     config = uvicorn.Config(
         app,
@@ -83,3 +83,4 @@ async def serving(
             await finish()
         await asyncio.wait({task})
         listening.close()
+        task.result()
