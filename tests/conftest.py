@@ -49,6 +49,13 @@ async def streams(nats_clean: LocalStack) -> LocalStack:
     return nats_clean
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name tests alike in every worker although ids and secrets in their parameters are random."""
+    if isinstance(val, str) and _RANDOM.search(val):
+        return _RANDOM.sub("random", val)
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a requirement id that docs/requirements.md does not have; tell the others to junit."""
     known = known_ids()
