@@ -11,6 +11,9 @@ from tests.support.nats import connected, delete_streams
 from tests.support.requirements import known_ids
 
 
+_RANDOM = re.compile(r"(?<=fb_)\d+_[A-Za-z0-9_-]{43}|[0-9a-f]{32}")
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Real Postgres and NATS of this pytest worker, started once."""
