@@ -1,3 +1,4 @@
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -9,7 +10,6 @@ from tests.support.database import PARTITIONS, Database, make_database, make_tem
 from tests.support.environment import REQUIRE_ALL
 from tests.support.nats import connected, delete_streams
 from tests.support.requirements import known_ids
-
 
 _RANDOM = re.compile(r"(?<=fb_)\d+_[A-Za-z0-9_-]{43}|[0-9a-f]{32}")
 
