@@ -60,7 +60,7 @@ class Thing:
         b"bytes",
         {1: "x"},
         {"a": {None: 1}},
-        datetime.now(UTC),
+        datetime(2026, 11, 20, tzinfo=UTC),
         Thing(),
         Word("x"),
         {1, 2},
