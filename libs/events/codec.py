@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from libs.events.caller_ids import caller_id_problem
 from libs.events.command_rules import rule_problem
@@ -127,11 +127,16 @@ def _first_problem(error: ValidationError) -> str:
 def _absent(command: Command) -> str | None:
     """The first field that was not sent: senders write every field, null where empty."""
     for message in (command, command.data):
-        fields = type(message).model_fields
-        if len(message.model_fields_set) != len(fields):
+        if len(message.__pydantic_fields_set__) != _field_count(type(message)):
+            fields = type(message).model_fields
             absent = next(name for name in fields if name not in message.model_fields_set)
             return f"{fields[absent].alias or absent}: field is absent"
     return None
+
+
+@cache
+def _field_count(cls: type[BaseModel]) -> int:
+    return len(cls.model_fields)
 
 
 def _refuse_floats(value: dict[str, Any] | Iterable[Any]) -> None:

@@ -21,11 +21,14 @@ def fingerprint(command: Command) -> bytes:
     SHA-256 over the canonical bytes of the kind and the data's `facts`, as they travel.
     Deadlines, correlation, traces, notes and routes never count.
     """
-    data = command.data
+    values = command.data.__dict__  # where pydantic keeps the fields; attributes cost more
     body: dict[str, Any] = {"kind": command.kind}
     for field, name, is_amount in _FACTS[command.kind]:
-        value = getattr(data, field)
-        body[name] = str(value) if is_amount and value is not None else _plain(value)
+        value = values[field]
+        if type(value) not in _PLAIN_TYPES:
+            body[name] = _plain(value)
+        else:
+            body[name] = str(value) if is_amount and value is not None else value
     return hashlib.sha256(canonical(body)).digest()
 
 
@@ -35,8 +38,6 @@ def fact_names(kind: str) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> Any:
-    if type(value) in _PLAIN_TYPES:
-        return value
     if isinstance(value, datetime):
         return to_text(value)
     if isinstance(value, Message):

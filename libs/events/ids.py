@@ -82,7 +82,10 @@ def partition_of(account_id: str, partitions: int) -> int:
     """
     stream = _STREAM.fullmatch(account_id)
     if stream is None:
-        return zlib.crc32(parse_id(account_id, "acct").bytes) % partitions
+        account = _ID.fullmatch(account_id)
+        if account is None or account[1] != "acct":
+            raise ValueError(f"not an account id: {account_id[:64]!r}")
+        return zlib.crc32(bytes.fromhex(account[2])) % partitions
     partition = int(stream[1])
     if partition >= partitions:
         raise ValueError(f"{account_id} is not one of {partitions} partitions")

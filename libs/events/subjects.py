@@ -1,6 +1,7 @@
 """NATS subjects and stream names. No account id ever stands in one."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 USE: Final = "use"
@@ -95,6 +96,7 @@ def payments_request(name: str) -> str:
     return f"payments.requests.{name}"
 
 
+@lru_cache(maxsize=1024)
 def parse_command_subject(subject: str) -> tuple[int, str] | None:
     """The partition and class of a command's subject, None for any other subject."""
     match = _COMMAND.fullmatch(subject)

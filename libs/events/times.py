@@ -14,8 +14,9 @@ def to_text(moment: datetime) -> str:
     """The text of an aware moment; ValueError for a naive one."""
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone")
-    plain = moment.astimezone(UTC).replace(tzinfo=None)
-    return plain.isoformat(timespec="microseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def from_text(text: str) -> datetime:

@@ -89,6 +89,22 @@ def shift(
     return tuple(changed)
 
 
+def hold(grants: tuple[Grant, ...], taken: Allocation) -> tuple[Grant, ...]:
+    """Move the parts from available to reserved, in the grants they name."""
+    parts = dict(taken)
+    held = []
+    for grant in grants:
+        part = parts.get(grant.no)
+        if part:
+            no, source, available, reserved, *rest = grant
+            if part > available:
+                raise ArithmeticError(f"grant {no} below zero")
+            held.append(Grant(no, source, available - part, reserved + part, *rest))
+        else:
+            held.append(grant)
+    return tuple(held)
+
+
 def negative(allocation: Allocation) -> Allocation:
     return tuple((no, -part) for no, part in allocation)
 
@@ -98,7 +114,7 @@ def as_data(allocation: Allocation) -> list[list[Any]]:
 
 
 def from_data(pairs: Iterable[Iterable[Any]]) -> Allocation:
-    return tuple((no, int(part)) for no, part in pairs)
+    return tuple([(no, int(part)) for no, part in pairs])
 
 
 def earliest_expiry(grants: Iterable[Grant]) -> str | None:

@@ -1,6 +1,7 @@
 """Reservations: credits held before the upstream call, settled on real usage afterwards."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 from libs.events.commands import ExpireReservation, Extend, Release, Reserve
 from libs.events.money import is_integral
@@ -12,6 +13,7 @@ from services.ledger.domain.grants import (
     as_data,
     earliest_expiry,
     from_data,
+    hold,
     joined,
     merged,
     negative,
@@ -57,7 +59,7 @@ def decide_reserve(draft: Draft, command: Reserve) -> Declined | None:
             "surface": data.surface,
             "amount": str(amount),
             "from": as_data(allocate(account.grants, amount)),
-            "expires_at": to_text(now.at + timedelta(milliseconds=data.hold_ms)),
+            "expires_at": _later(now.at, data.hold_ms),
             "at_deadline": data.at_deadline,
             "catalogue": data.catalogue,
             "fee": data.fee.model_dump(mode="json") if data.fee else None,
@@ -67,6 +69,12 @@ def decide_reserve(draft: Draft, command: Reserve) -> Declined | None:
         },
     )
     return None
+
+
+@lru_cache(maxsize=256)
+def _later(at: datetime, hold_ms: int) -> str:
+    """Remembered, because the commands of a batch share their moment and mostly their hold."""
+    return to_text(at + timedelta(milliseconds=hold_ms))
 
 
 def _refuse_standing(account: Account) -> Declined | None:
@@ -120,7 +128,7 @@ def decide_extend(draft: Draft, command: Extend) -> Refusal | None:
     room = spending.tightest(account, key, now)
     if room is not None and added and room.left < added:
         return capped(account, added, room)
-    expires_at = to_text(now.at + timedelta(milliseconds=data.hold_ms))
+    expires_at = _later(now.at, data.hold_ms)
     draft.move(
         "ReservationExtended",
         {
@@ -205,7 +213,7 @@ def evolve_reserved(_state: State, account: Account, data: Data) -> State:
     held = spending.count(account, data["key_id"], day, amount)._replace(
         available=account.available - amount,
         reserved=account.reserved + amount,
-        grants=shift(account.grants, negative(taken), taken),
+        grants=hold(account.grants, taken),
     )
     reservation = Reservation(
         res=data["res"],

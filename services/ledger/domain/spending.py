@@ -42,6 +42,8 @@ class Room(NamedTuple):
 
 def tightest(account: Account, key: Key | None, now: Moment) -> Room | None:
     """The cap that allows least, None when there is none."""
+    if account.limits is None and (key is None or not is_capped(key)):
+        return None
     return min(_rooms(account, key, now), key=lambda room: room.left, default=None)
 
 
