@@ -96,10 +96,11 @@ def hold(grants: tuple[Grant, ...], taken: Allocation) -> tuple[Grant, ...]:
     for grant in grants:
         part = parts.get(grant.no)
         if part:
-            no, source, available, reserved, *rest = grant
-            if part > available:
-                raise ArithmeticError(f"grant {no} below zero")
-            held.append(Grant(no, source, available - part, reserved + part, *rest))
+            if part > grant.available:
+                raise ArithmeticError(f"grant {grant.no} below zero")
+            held.append(
+                grant._replace(available=grant.available - part, reserved=grant.reserved + part)
+            )
         else:
             held.append(grant)
     return tuple(held)
