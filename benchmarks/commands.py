@@ -1,6 +1,6 @@
 """Command bytes for load: made by joining text, proven equal to the contract by its decoder."""
 
-import os
+import random
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -8,14 +8,13 @@ from libs.events.codec import Malformed, decode_command
 from libs.events.times import to_text
 
 CATALOGUE = "0" * 64
+_VARIANT = 0x2 << 62
 
 
 def fresh_id() -> str:
     """32 hex digits of a uuid7: time-ordered, as callers make them."""
     millis = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10))
-    value = (millis << 80) | (0x7 << 76) | ((noise >> 62 & 0xFFF) << 64) | (0x2 << 62)
-    return f"{value | (noise & ((1 << 62) - 1)):032x}"
+    return f"{millis:012x}7{random.getrandbits(12):03x}{_VARIANT | random.getrandbits(62):016x}"
 
 
 class Reserves:
@@ -30,13 +29,13 @@ class Reserves:
             '"catalogue":"%s","fee":null,"hold_ms":%d,"operation":"swift-1","surface":"bench",'
             '"tags":{},"key_id":"' % (amount, amount, CATALOGUE, hold_s * 1000)
         )
-        first = decode_command(self.make("0" * 32, "0" * 32))
+        first = decode_command(self.make(self.head("0" * 32, "0" * 32)))
         if isinstance(first, Malformed):
             raise TypeError(first.error)
 
-    def make(self, account: str, key: str) -> bytes:
-        """`account` and `key` are the bare hex of their ids."""
-        return (
-            f'{{"account_id":"acct_{account}{self._middle}key_{key}"}},'
-            f'"caller_id":"req_{fresh_id()}"}}'
-        ).encode()
+    def head(self, account: str, key: str) -> str:
+        """All but the command's id; `account` and `key` are the bare hex of theirs."""
+        return f'{{"account_id":"acct_{account}{self._middle}key_{key}"}},"caller_id":"req_'
+
+    def make(self, head: str) -> bytes:
+        return f'{head}{fresh_id()}"}}'.encode()

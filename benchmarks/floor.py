@@ -74,10 +74,11 @@ async def echo(url: str) -> None:
 async def measure(url: str, seconds: float) -> None:
     wire = await Wire.connect(url, "gateway", os.environ["GATEWAY_PASSWORD"])
     made = Reserves()
+    head = made.head("0" * 32, "0" * 32)
     echoes = []
     until = time.perf_counter() + seconds
     while (began := time.perf_counter()) < until:
-        await wire.request(SUBJECT, made.make("0" * 32, "0" * 32))
+        await wire.request(SUBJECT, made.make(head))
         echoes.append(time.perf_counter() - began)
     wire.close()
     commits = await _commits(seconds)

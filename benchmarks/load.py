@@ -7,6 +7,7 @@ It prints `ready` when connected, waits for a line on its input, and starts.
 
 import argparse
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -23,14 +24,17 @@ from benchmarks.wire import Wire
 RESERVED = b'"reply":"Reserved"'
 
 
-async def call(wire: Wire, made: Reserves, accounts: list[str], until: float) -> list[float]:
+Purse = tuple[bytes, str]
+"""A subject, and the head of every Reserve of one account."""
+
+
+async def call(wire: Wire, made: Reserves, purses: list[Purse], until: float) -> list[float]:
     """One caller: a command after the other; the times of those answered Reserved, in seconds."""
     times = []
-    clock, dice, many = time.perf_counter, random.random, len(accounts)
+    clock, dice, many = time.perf_counter, random.random, len(purses)
     while (began := clock()) < until:
-        partition, account, key = accounts[int(dice() * many)].split(" ")
-        subject = f"ledger.commands.{partition}.use".encode()
-        answer = await wire.request(subject, made.make(account, key))
+        subject, head = purses[int(dice() * many)]
+        answer = await wire.request(subject, made.make(head))
         if RESERVED not in answer:
             raise SystemExit(f"void: {answer.decode()}")
         times.append(clock() - began)
@@ -38,14 +42,15 @@ async def call(wire: Wire, made: Reserves, accounts: list[str], until: float) ->
 
 
 async def run(options: argparse.Namespace) -> None:
-    accounts = options.accounts.read_text().split("\n")
-    wire = await Wire.connect(options.url, "gateway", os.environ["GATEWAY_PASSWORD"])
     made = Reserves()
+    purses = [_purse(made, line) for line in options.accounts.read_text().split("\n")]
+    wire = await Wire.connect(options.url, "gateway", os.environ["GATEWAY_PASSWORD"])
+    gc.freeze()
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     cpu, began = time.process_time(), time.perf_counter()
     until = began + options.seconds
-    callers = [call(wire, made, accounts, until) for _ in range(options.callers)]
+    callers = [call(wire, made, purses, until) for _ in range(options.callers)]
     times = sorted(itertools.chain.from_iterable(await asyncio.gather(*callers)))
     took = time.perf_counter() - began
     report = {
@@ -57,6 +62,11 @@ async def run(options: argparse.Namespace) -> None:
     }
     print(json.dumps(report), flush=True)
     wire.close()
+
+
+def _purse(made: Reserves, line: str) -> Purse:
+    partition, account, key = line.split(" ")
+    return f"ledger.commands.{partition}.use".encode(), made.head(account, key)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ class Wire(asyncio.Protocol):
     """One connection; `request` waits for the answer on an inbox of its own."""
 
     def __init__(self, user: str, password: str) -> None:
-        self.inbox = f"inbox.{user}.bench"
+        self.inbox = f"inbox.{user}.bench".encode()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._login = {
             "user": user, "pass": password, "verbose": False, "headers": True,
@@ -47,7 +47,7 @@ class Wire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its shape
         transport.write(
             b"CONNECT " + orjson.dumps(self._login) + b"\r\n"
-            + f"SUB {self.inbox}.* 1\r\nPING\r\n".encode()
+            + b"SUB %b.* 1\r\nPING\r\n" % self.inbox
         )  # fmt: skip
 
     def request(self, subject: bytes, payload: bytes) -> asyncio.Future[bytes]:
@@ -57,8 +57,7 @@ class Wire(asyncio.Protocol):
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[token] = future
         self._transport.write(
-            b"PUB %b %b.%b %d\r\n%b\r\n"
-            % (subject, self.inbox.encode(), token, len(payload), payload)
+            b"PUB %b %b.%b %d\r\n%b\r\n" % (subject, self.inbox, token, len(payload), payload)
         )
         return future
 
