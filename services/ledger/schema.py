@@ -5,18 +5,13 @@ come from it. Amounts are integer nanos of the account's unit; uuid columns hold
 id whose text form stands in messages.
 """
 
-from typing import Any
-
 from sqlalchemy import BigInteger as Big
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
-    Column,
-    DateTime,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -27,36 +22,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from libs.runtime.tables import Time, column, schema
+
 SCHEMA = "ledger"
 PARTITION_SIZE = 2_000_000
 """Positions in one range of `events`; the partition is named by the first: events_2000000."""
 
-metadata = MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    },
-)
-
-Time = DateTime(timezone=True)
-
-
-def _column(name: str, kind: Any, *, null: bool = False, default: str | None = None) -> Column[Any]:
-    """A column that must have a value unless said otherwise."""
-    server_default = text(default) if default is not None else None
-    return Column(name, kind, nullable=null, server_default=server_default)
+metadata = schema(SCHEMA)
 
 
 installation = Table(
     "installation",
     metadata,
-    _column("only", Boolean, default="true"),
-    _column("partitions", SmallInteger),
-    _column("incarnation", Integer, default="1"),
-    _column("created_at", Time, default="now()"),
+    column("only", Boolean, default="true"),
+    column("partitions", SmallInteger),
+    column("incarnation", Integer, default="1"),
+    column("created_at", Time, default="now()"),
     PrimaryKeyConstraint("only"),
     CheckConstraint('"only"', name="only"),
     CheckConstraint("partitions > 0", name="partitions"),
@@ -66,13 +47,13 @@ installation = Table(
 events = Table(
     "events",
     metadata,
-    _column("partition", SmallInteger),
-    _column("position", Big),
-    _column("account_id", Uuid),
-    _column("version", Big),
-    _column("type", SmallInteger),
-    _column("body", LargeBinary),
-    _column("hash", LargeBinary),
+    column("partition", SmallInteger),
+    column("position", Big),
+    column("account_id", Uuid),
+    column("version", Big),
+    column("type", SmallInteger),
+    column("body", LargeBinary),
+    column("hash", LargeBinary),
     PrimaryKeyConstraint("partition", "position"),
     postgresql_partition_by="RANGE (position)",
 )
@@ -81,12 +62,12 @@ events = Table(
 commands = Table(
     "commands",
     metadata,
-    _column("caller_id", Uuid),
-    _column("kind", SmallInteger),
-    _column("account_id", Uuid),
-    _column("position", Big),
-    _column("event_count", SmallInteger),
-    _column("fingerprint", LargeBinary),
+    column("caller_id", Uuid),
+    column("kind", SmallInteger),
+    column("account_id", Uuid),
+    column("position", Big),
+    column("event_count", SmallInteger),
+    column("fingerprint", LargeBinary),
     PrimaryKeyConstraint("caller_id", "kind", "account_id"),
 )
 """Which events an accepted command wrote: `event_count` of them from `position` on."""
@@ -94,19 +75,19 @@ commands = Table(
 accounts = Table(
     "accounts",
     metadata,
-    _column("account_id", Uuid),
-    _column("partition", SmallInteger),
-    _column("unit", Text),
-    _column("plan", Text),
-    _column("status", Text),
-    _column("available", Big),
-    _column("reserved", Big),
-    _column("version", Big),
-    _column("position", Big),
-    _column("head", LargeBinary),
-    _column("armed", Boolean, null=True),
-    _column("next_expiry", Time, null=True),
-    _column("state", LargeBinary),
+    column("account_id", Uuid),
+    column("partition", SmallInteger),
+    column("unit", Text),
+    column("plan", Text),
+    column("status", Text),
+    column("available", Big),
+    column("reserved", Big),
+    column("version", Big),
+    column("position", Big),
+    column("head", LargeBinary),
+    column("armed", Boolean, null=True),
+    column("next_expiry", Time, null=True),
+    column("state", LargeBinary),
     PrimaryKeyConstraint("account_id"),
     CheckConstraint("status in ('open', 'frozen', 'closed')", name="status"),
     CheckConstraint("available >= 0 and reserved >= 0", name="balance"),
@@ -123,13 +104,13 @@ accounts = Table(
 reservations = Table(
     "reservations",
     metadata,
-    _column("reservation_id", Uuid),
-    _column("partition", SmallInteger),
-    _column("account_id", Uuid),
-    _column("position", Big),
-    _column("expires_at", Time),
-    _column("amount", Big),
-    _column("state", LargeBinary),
+    column("reservation_id", Uuid),
+    column("partition", SmallInteger),
+    column("account_id", Uuid),
+    column("position", Big),
+    column("expires_at", Time),
+    column("amount", Big),
+    column("state", LargeBinary),
     PrimaryKeyConstraint("reservation_id"),
 )
 """Open reservations only: inserted at open, deleted at close."""
@@ -137,21 +118,21 @@ reservations = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    _column("key_id", Uuid),
-    _column("partition", SmallInteger),
-    _column("account_id", Uuid),
-    _column("secret_hash", LargeBinary),
-    _column("purpose", Text),
-    _column("prefix", Text),
-    _column("allowed", ARRAY(Text), null=True),
-    _column("cap_total", Big, null=True),
-    _column("cap_day", Big, null=True),
-    _column("cap_month", Big, null=True),
-    _column("expires_at", Time, null=True),
-    _column("lineage", Uuid),
-    _column("rotates", Uuid, null=True),
-    _column("status", Text),
-    _column("position", Big),
+    column("key_id", Uuid),
+    column("partition", SmallInteger),
+    column("account_id", Uuid),
+    column("secret_hash", LargeBinary),
+    column("purpose", Text),
+    column("prefix", Text),
+    column("allowed", ARRAY(Text), null=True),
+    column("cap_total", Big, null=True),
+    column("cap_day", Big, null=True),
+    column("cap_month", Big, null=True),
+    column("expires_at", Time, null=True),
+    column("lineage", Uuid),
+    column("rotates", Uuid, null=True),
+    column("status", Text),
+    column("position", Big),
     PrimaryKeyConstraint("key_id"),
     UniqueConstraint("secret_hash"),
     CheckConstraint("status in ('active', 'revoked')", name="status"),
@@ -162,11 +143,11 @@ api_keys = Table(
 notes = Table(
     "notes",
     metadata,
-    _column("note_id", Uuid),
-    _column("account_id", Uuid),
-    _column("kind", Text),
-    _column("text", Text),
-    _column("created_at", Time),
+    column("note_id", Uuid),
+    column("account_id", Uuid),
+    column("kind", Text),
+    column("text", Text),
+    column("created_at", Time),
     PrimaryKeyConstraint("note_id"),
 )
 """Free text by people, kept out of the log so that it can be erased."""
@@ -174,23 +155,64 @@ notes = Table(
 fee_entries = Table(
     "fee_entries",
     metadata,
-    _column("partition", SmallInteger),
-    _column("position", Big),
-    _column("account_id", Uuid),
-    _column("reservation_id", Uuid),
-    _column("currency", Text),
-    _column("minor", Big),
-    _column("schedule", Text),
+    column("partition", SmallInteger),
+    column("position", Big),
+    column("account_id", Uuid),
+    column("reservation_id", Uuid),
+    column("currency", Text),
+    column("minor", Big),
+    column("schedule", Text),
     PrimaryKeyConstraint("partition", "position"),
 )
 """Fixed fees of invocations, in minor units, negative when given back. Never part of a balance."""
 
+granted = Table(
+    "granted",
+    metadata,
+    column("account_id", Uuid),
+    column("grant_no", Integer),
+    column("partition", SmallInteger),
+    column("position", Big),
+    column("source", Text),
+    column("priority", SmallInteger),
+    column("expires_at", Time, null=True),
+    column("payment", Text, null=True),
+    column("granted", Big),
+    column("clawed", Big),
+    column("shortfall", Big),
+    column("causes", JSONB),
+    PrimaryKeyConstraint("account_id", "grant_no"),
+    CheckConstraint("clawed >= 0 and shortfall >= 0", name="claims"),
+    Index(
+        "granted_account_id_payment_idx",
+        "account_id",
+        "payment",
+        postgresql_where=text("payment is not null"),
+    ),
+)
+"""Every grant there was, and what claims took of it. `granted` is 0 for a child: its credits were
+issued with its parent. Written by grants, child grants and clawbacks only."""
+
+refunded = Table(
+    "refunded",
+    metadata,
+    column("reservation_id", Uuid),
+    column("partition", SmallInteger),
+    column("account_id", Uuid),
+    column("amount", Big),
+    column("margin", Big),
+    column("count", Integer),
+    PrimaryKeyConstraint("reservation_id"),
+    CheckConstraint("amount > 0", name="amount"),
+)
+"""What was given back of each charge that was refunded, in all; written by refunds only."""
+
 projection_positions = Table(
     "projection_positions",
     metadata,
-    _column("projection", Text),
-    _column("partition", SmallInteger),
-    _column("position", Big),
+    column("projection", Text),
+    column("partition", SmallInteger),
+    column("position", Big),
     PrimaryKeyConstraint("projection", "partition"),
 )
 """How far each projection has followed the log; written with its effects."""
@@ -198,22 +220,22 @@ projection_positions = Table(
 entries = Table(
     "entries",
     metadata,
-    _column("account_id", Uuid),
-    _column("position", Big),
-    _column("line", SmallInteger),
-    _column("partition", SmallInteger),
-    _column("occurred_at", Time),
-    _column("type", Text),
-    _column("amount", Big),
-    _column("available", Big),
-    _column("reserved", Big),
-    _column("unit", Text),
-    _column("res", Uuid, null=True),
-    _column("grant_no", Integer, null=True),
-    _column("key_id", Uuid, null=True),
-    _column("operation", Text, null=True),
-    _column("source", Text, null=True),
-    _column("reason_code", Text, null=True),
+    column("account_id", Uuid),
+    column("position", Big),
+    column("line", SmallInteger),
+    column("partition", SmallInteger),
+    column("occurred_at", Time),
+    column("type", Text),
+    column("amount", Big),
+    column("available", Big),
+    column("reserved", Big),
+    column("unit", Text),
+    column("res", Uuid, null=True),
+    column("grant_no", Integer, null=True),
+    column("key_id", Uuid, null=True),
+    column("operation", Text, null=True),
+    column("source", Text, null=True),
+    column("reason_code", Text, null=True),
     PrimaryKeyConstraint("account_id", "position", "line"),
 )
 """The statement: every change of `available`, as docs/concepts/statement.md explains."""
@@ -221,37 +243,37 @@ entries = Table(
 requests = Table(
     "requests",
     metadata,
-    _column("reservation_id", Uuid),
-    _column("partition", SmallInteger),
-    _column("account_id", Uuid),
-    _column("key_id", Uuid),
-    _column("operation", Text),
-    _column("surface", Text),
-    _column("model", Text, null=True),
-    _column("status", SmallInteger, null=True),
-    _column("state", Text),
-    _column("reserved", Big),
-    _column("charge", Big),
-    _column("margin", Big),
-    _column("cost_pico", Big, null=True),
-    _column("released", Big),
-    _column("refunded", Big),
-    _column("loss", Big),
-    _column("loss_kind", Text, null=True),
-    _column("basis", Text, null=True),
-    _column("usage", JSONB, null=True),
-    _column("route", Text, null=True),
-    _column("route_reason", Text, null=True),
-    _column("attempts", JSONB, null=True),
-    _column("finish", Text, null=True),
-    _column("fee", JSONB, null=True),
-    _column("tags", JSONB),
-    _column("catalogue", Text, null=True),
-    _column("opened_at", Time),
-    _column("closed_at", Time, null=True),
-    _column("opened_position", Big),
-    _column("closed_position", Big, null=True),
-    _column("available_after", Big, null=True),
+    column("reservation_id", Uuid),
+    column("partition", SmallInteger),
+    column("account_id", Uuid),
+    column("key_id", Uuid),
+    column("operation", Text),
+    column("surface", Text),
+    column("model", Text, null=True),
+    column("status", SmallInteger, null=True),
+    column("state", Text),
+    column("reserved", Big),
+    column("charge", Big),
+    column("margin", Big),
+    column("cost_pico", Big, null=True),
+    column("released", Big),
+    column("refunded", Big),
+    column("loss", Big),
+    column("loss_kind", Text, null=True),
+    column("basis", Text, null=True),
+    column("usage", JSONB, null=True),
+    column("route", Text, null=True),
+    column("route_reason", Text, null=True),
+    column("attempts", JSONB, null=True),
+    column("finish", Text, null=True),
+    column("fee", JSONB, null=True),
+    column("tags", JSONB),
+    column("catalogue", Text, null=True),
+    column("opened_at", Time),
+    column("closed_at", Time, null=True),
+    column("opened_position", Big),
+    column("closed_position", Big, null=True),
+    column("available_after", Big, null=True),
     PrimaryKeyConstraint("reservation_id"),
     CheckConstraint("state in ('open', 'settled', 'released', 'expired')", name="state"),
     Index("requests_account_id_opened_position_idx", "account_id", text("opened_position desc")),
@@ -260,3 +282,8 @@ requests = Table(
 """The receipts: one row for every admitted request, whatever became of it."""
 
 PROJECTIONS = (projection_positions, entries, requests)
+
+
+def is_defined(table: str) -> bool:
+    """Whether a table is one of these; ranges of events are made by a function, ahead of need."""
+    return not table.removeprefix("events_").isdecimal()

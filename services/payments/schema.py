@@ -4,18 +4,13 @@ Ids are their text, as in messages. Prices are minor units of the currency, cred
 the account's unit. References into Stripe are ids only; card data is never here.
 """
 
-from typing import Any
-
 from sqlalchemy import BigInteger as Big
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
-    Column,
-    DateTime,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -24,24 +19,11 @@ from sqlalchemy import (
     text,
 )
 
+from libs.runtime.tables import Time, column, schema
+
 SCHEMA = "payments"
 
-metadata = MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    },
-)
-Time = DateTime(timezone=True)
-
-
-def _column(name: str, kind: Any, *, null: bool = False, default: str | None = None) -> Column[Any]:
-    """A column that must have a value unless said otherwise."""
-    server_default = text(default) if default is not None else None
-    return Column(name, kind, nullable=null, server_default=server_default)
+metadata = schema(SCHEMA)
 
 
 def _states(*names: str) -> CheckConstraint:
@@ -52,10 +34,10 @@ def _states(*names: str) -> CheckConstraint:
 customers = Table(
     "customers",
     metadata,
-    _column("account_id", Text),
-    _column("customer", Text),
-    _column("payment_method", Text, null=True),
-    _column("updated_at", Time),
+    column("account_id", Text),
+    column("customer", Text),
+    column("payment_method", Text, null=True),
+    column("updated_at", Time),
     PrimaryKeyConstraint("account_id"),
     UniqueConstraint("customer"),
 )
@@ -64,25 +46,25 @@ customers = Table(
 orders = Table(
     "orders",
     metadata,
-    _column("order_id", Text),
-    _column("account_id", Text),
-    _column("request_key", Text, null=True),
-    _column("unit", Text),
-    _column("pack", Text),
-    _column("credits", Big),
-    _column("currency", Text),
-    _column("price", Big),
-    _column("shelf_months", Integer, null=True),
-    _column("catalogue", Text),
-    _column("state", Text),
-    _column("customer", Text, null=True),
-    _column("session_id", Text, null=True),
-    _column("checkout_url", Text, null=True),
-    _column("payment_intent", Text, null=True),
-    _column("grant_id", Text, null=True),
-    _column("error", Text, null=True),
-    _column("created_at", Time),
-    _column("updated_at", Time),
+    column("order_id", Text),
+    column("account_id", Text),
+    column("request_key", Text, null=True),
+    column("unit", Text),
+    column("pack", Text),
+    column("credits", Big),
+    column("currency", Text),
+    column("price", Big),
+    column("shelf_months", Integer, null=True),
+    column("catalogue", Text),
+    column("state", Text),
+    column("customer", Text, null=True),
+    column("session_id", Text, null=True),
+    column("checkout_url", Text, null=True),
+    column("payment_intent", Text, null=True),
+    column("grant_id", Text, null=True),
+    column("error", Text, null=True),
+    column("created_at", Time),
+    column("updated_at", Time),
     PrimaryKeyConstraint("order_id"),
     UniqueConstraint("account_id", "request_key"),
     UniqueConstraint("session_id"),
@@ -96,30 +78,30 @@ orders = Table(
 attempts = Table(
     "attempts",
     metadata,
-    _column("incarnation", Integer),
-    _column("partition", SmallInteger),
-    _column("position", Big),
-    _column("attempt_id", Text),
-    _column("account_id", Text),
-    _column("credits", Big),
-    _column("currency", Text),
-    _column("price", Big),
-    _column("started_at", Time),
-    _column("seen_at", Time),
-    _column("state", Text),
-    _column("frozen_at", Time, null=True),
-    _column("customer", Text, null=True),
-    _column("payment_method", Text, null=True),
-    _column("pack", Text, null=True),
-    _column("shelf_months", Integer, null=True),
-    _column("catalogue", Text, null=True),
-    _column("payment_intent", Text, null=True),
-    _column("failure_class", Text, null=True),
-    _column("failure_code", Text, null=True),
-    _column("grant_id", Text, null=True),
-    _column("tries", Integer, default="0"),
-    _column("due_at", Time),
-    _column("error", Text, null=True),
+    column("incarnation", Integer),
+    column("partition", SmallInteger),
+    column("position", Big),
+    column("attempt_id", Text),
+    column("account_id", Text),
+    column("credits", Big),
+    column("currency", Text),
+    column("price", Big),
+    column("started_at", Time),
+    column("seen_at", Time),
+    column("state", Text),
+    column("frozen_at", Time, null=True),
+    column("customer", Text, null=True),
+    column("payment_method", Text, null=True),
+    column("pack", Text, null=True),
+    column("shelf_months", Integer, null=True),
+    column("catalogue", Text, null=True),
+    column("payment_intent", Text, null=True),
+    column("failure_class", Text, null=True),
+    column("failure_code", Text, null=True),
+    column("grant_id", Text, null=True),
+    column("tries", Integer, default="0"),
+    column("due_at", Time),
+    column("error", Text, null=True),
     PrimaryKeyConstraint("incarnation", "partition", "position"),
     UniqueConstraint("attempt_id"),
     UniqueConstraint("payment_intent"),
@@ -131,9 +113,9 @@ attempts = Table(
 positions = Table(
     "positions",
     metadata,
-    _column("partition", SmallInteger),
-    _column("incarnation", Integer),
-    _column("position", Big),
+    column("partition", SmallInteger),
+    column("incarnation", Integer),
+    column("position", Big),
     PrimaryKeyConstraint("partition"),
 )
 """How far the ledger's events were read."""
@@ -141,20 +123,20 @@ positions = Table(
 inbox = Table(
     "inbox",
     metadata,
-    _column("event_id", Text),
-    _column("type", Text),
-    _column("object_id", Text),
-    _column("created", Time),
-    _column("livemode", Boolean),
-    _column("api_version", Text, null=True),
-    _column("payload", LargeBinary),
-    _column("source", Text),
-    _column("received_at", Time),
-    _column("state", Text),
-    _column("tries", Integer, default="0"),
-    _column("due_at", Time),
-    _column("done_at", Time, null=True),
-    _column("error", Text, null=True),
+    column("event_id", Text),
+    column("type", Text),
+    column("object_id", Text),
+    column("created", Time),
+    column("livemode", Boolean),
+    column("api_version", Text, null=True),
+    column("payload", LargeBinary),
+    column("source", Text),
+    column("received_at", Time),
+    column("state", Text),
+    column("tries", Integer, default="0"),
+    column("due_at", Time),
+    column("done_at", Time, null=True),
+    column("error", Text, null=True),
     PrimaryKeyConstraint("event_id"),
     _states("new", "done", "ignored", "quarantined"),
     CheckConstraint("source in ('webhook', 'reconcile')", name="source"),
@@ -166,8 +148,8 @@ inbox = Table(
 reconciliations = Table(
     "reconciliations",
     metadata,
-    _column("only", Boolean, default="true"),
-    _column("listed_until", Time),
+    column("only", Boolean, default="true"),
+    column("listed_until", Time),
     PrimaryKeyConstraint("only"),
     CheckConstraint('"only"', name="only"),
 )

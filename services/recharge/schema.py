@@ -4,16 +4,11 @@ Ids are their text, as in messages. Credits are nanos of the account's unit, pri
 of the currency. Times are the ledger's.
 """
 
-from typing import Any
-
 from sqlalchemy import BigInteger as Big
 from sqlalchemy import (
     CheckConstraint,
-    Column,
-    DateTime,
     Index,
     Integer,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -21,30 +16,19 @@ from sqlalchemy import (
     text,
 )
 
+from libs.runtime.tables import Time, column, schema
+
 SCHEMA = "recharge"
 
-metadata = MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    },
-)
-Time = DateTime(timezone=True)
-
-
-def _column(name: str, kind: Any, *, null: bool = False) -> Column[Any]:
-    """A column that must have a value unless said otherwise."""
-    return Column(name, kind, nullable=null)
+metadata = schema(SCHEMA)
 
 
 positions = Table(
     "positions",
     metadata,
-    _column("partition", SmallInteger),
-    _column("incarnation", Integer),
-    _column("position", Big),
+    column("partition", SmallInteger),
+    column("incarnation", Integer),
+    column("position", Big),
     PrimaryKeyConstraint("partition"),
 )
 """How far the ledger's events were read; written with their effects."""
@@ -52,19 +36,19 @@ positions = Table(
 fallen = Table(
     "fallen",
     metadata,
-    _column("account_id", Text),
-    _column("partition", SmallInteger),
-    _column("incarnation", Integer),
-    _column("position", Big),
-    _column("occurred_at", Time),
-    _column("seen_at", Time),
-    _column("state", Text),
-    _column("below_since", Time, null=True),
-    _column("look_at", Time),
-    _column("reason", Text, null=True),
-    _column("not_before", Time, null=True),
-    _column("room", Big, null=True),
-    _column("room_until", Time, null=True),
+    column("account_id", Text),
+    column("partition", SmallInteger),
+    column("incarnation", Integer),
+    column("position", Big),
+    column("occurred_at", Time),
+    column("seen_at", Time),
+    column("state", Text),
+    column("below_since", Time, null=True),
+    column("look_at", Time),
+    column("reason", Text, null=True),
+    column("not_before", Time, null=True),
+    column("room", Big, null=True),
+    column("room_until", Time, null=True),
     PrimaryKeyConstraint("account_id"),
     CheckConstraint("state in ('watched', 'reported')", name="state"),
     Index("fallen_look_at_idx", "look_at"),
@@ -78,17 +62,17 @@ cap was last known to leave until `room_until`. A `reported` row was too old whe
 attempts = Table(
     "attempts",
     metadata,
-    _column("attempt_id", Text),
-    _column("account_id", Text),
-    _column("credits", Big),
-    _column("currency", Text),
-    _column("price", Big),
-    _column("trigger", Text),
-    _column("stored_at", Time),
-    _column("state", Text),
-    _column("deadline", Time),
-    _column("code", Text, null=True),
-    _column("decided_at", Time, null=True),
+    column("attempt_id", Text),
+    column("account_id", Text),
+    column("credits", Big),
+    column("currency", Text),
+    column("price", Big),
+    column("trigger", Text),
+    column("stored_at", Time),
+    column("state", Text),
+    column("deadline", Time),
+    column("code", Text, null=True),
+    column("decided_at", Time, null=True),
     PrimaryKeyConstraint("attempt_id"),
     CheckConstraint("state in ('stored', 'started', 'refused')", name="state"),
     CheckConstraint("credits > 0 and price > 0", name="amounts"),

@@ -1,10 +1,11 @@
 """services/ledger/schema.py is the one definition: the migrations make exactly that."""
 
+import asyncio
+
 import asyncpg
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from libs.runtime.migrate import check
 from services.ledger.schema import PARTITION_SIZE, SCHEMA, metadata
 
 COLUMNS = """
@@ -43,17 +44,7 @@ async def described(dsn, query):
 
 
 async def test_alembic_finds_nothing_to_add_to_a_database_migrated_from_empty(database):
-    from services.ledger.migrations.filters import include_name
-
-    engine = create_async_engine(sqlalchemy_url(database.dsn("owner")))
-    async with engine.connect() as connection:
-        options = {"include_schemas": True, "include_name": include_name}
-        options |= {"version_table_schema": SCHEMA, "compare_server_default": True}
-        changes = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync, opts=options), metadata)
-        )
-    await engine.dispose()
-    assert changes == []
+    await asyncio.to_thread(check, database.dsn("owner"), "services.ledger")
 
 
 async def test_tables_made_of_the_schema_alone_are_the_migrated_ones(database, stack):

@@ -1,13 +1,13 @@
 """services/payments/schema.py is the one definition, and rights follow from need."""
 
+import asyncio
+
 import asyncpg
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.runtime.database import sqlalchemy_url
-from services.payments.migrations.filters import include_name
+from libs.runtime.migrate import check
 from services.payments.schema import SCHEMA, metadata
 
 CONSTRAINTS = """
@@ -33,15 +33,7 @@ async def described(dsn, query):
 
 
 async def test_alembic_finds_nothing_to_add(database):
-    engine = create_async_engine(sqlalchemy_url(database.dsn("owner")))
-    options = {"include_schemas": True, "include_name": include_name}
-    options |= {"version_table_schema": SCHEMA, "compare_server_default": True}
-    async with engine.connect() as connection:
-        changes = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync, opts=options), metadata)
-        )
-    await engine.dispose()
-    assert changes == []
+    await asyncio.to_thread(check, database.dsn("owner"), "services.payments")
 
 
 async def test_checks_keys_and_indexes_are_those_of_the_schema(database, stack):

@@ -1,13 +1,14 @@
 """services/recharge/schema.py is the one definition, and attempts are a record."""
 
+import asyncio
+
 import asyncpg
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.events.ids import new_id
 from libs.runtime.database import sqlalchemy_url
+from libs.runtime.migrate import check
 from services.recharge.schema import SCHEMA, metadata
 
 CONSTRAINTS = """
@@ -33,19 +34,7 @@ async def described(dsn, query):
 
 
 async def test_alembic_finds_nothing_to_add_to_a_database_migrated_from_empty(database):
-    engine = create_async_engine(sqlalchemy_url(database.dsn("owner")))
-    options = {
-        "include_schemas": True,
-        "include_name": lambda name, kind, _: name == SCHEMA if kind == "schema" else True,
-        "version_table_schema": SCHEMA,
-        "compare_server_default": True,
-    }
-    async with engine.connect() as connection:
-        changes = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync, opts=options), metadata)
-        )
-    await engine.dispose()
-    assert changes == []
+    await asyncio.to_thread(check, database.dsn("owner"), "services.recharge")
 
 
 async def test_tables_made_of_the_schema_alone_are_the_migrated_ones(database, stack):
