@@ -18,8 +18,12 @@ class Recorded(NamedTuple):
 
 def accepted(kind: str, account_id: str, incarnation: int, events: Sequence[Recorded]) -> Answer:
     """The reply to an accepted command. `position` is that of its last event."""
-    reply, build, primary = REPLIES[kind]
-    data = build(_find(events, primary).data)
+    if kind in SUMMED:
+        reply, name, add_up = SUMMED[kind]
+        data = add_up([event.data for event in events if event.type == name])
+    else:
+        reply, build, primary = REPLIES[kind]
+        data = build(_find(events, primary).data)
     for event in reversed(events):
         if "available" in event.data:
             data["available"] = event.data["available"]
@@ -106,6 +110,45 @@ def _attempt(data: Data) -> Data:
         "suspended": data.get("suspended"),
     }
 
+
+def _refunded(parts: Sequence[Data]) -> Data:
+    children = [part["child"] for part in parts if part["child"] is not None]
+    return {
+        "res": parts[0]["res"],
+        "refund_no": parts[0]["refund_no"],
+        "amount": _sum(parts, "amount"),
+        "child": children[0] if children else None,
+    }
+
+
+def _clawed(parts: Sequence[Data]) -> Data:
+    return {
+        "cause": parts[0]["cause"],
+        "payment": parts[0]["payment"],
+        "grants": [part["grant_no"] for part in parts],
+        **{name: _sum(parts, name) for name in ("amount", "due", "shortfall")},
+    }
+
+
+def _unclawed(parts: Sequence[Data]) -> Data:
+    amounts = ("amount", "due_cancelled", "shortfall_cancelled")
+    return {
+        "cause": parts[0]["cause"],
+        "grants": [part["grant_no"] for part in parts],
+        **{name: _sum(parts, name) for name in amounts},
+    }
+
+
+def _sum(parts: Sequence[Data], name: str) -> str:
+    return str(sum(int(part[name]) for part in parts))
+
+
+SUMMED: dict[str, tuple[str, str, Callable[[Sequence[Data]], Data]]] = {
+    "Refund": ("Refunded", "CreditsRefunded", _refunded),
+    "Clawback": ("ClawedBack", "CreditsClawedBack", _clawed),
+    "ReverseClawback": ("Reversed", "ClawbackReversed", _unclawed),
+}
+"""Commands that may write several events of one type: their reply adds them up."""
 
 REPLIES: dict[str, tuple[str, Callable[[Data], Data], tuple[str, ...]]] = {
     "OpenAccount": ("Opened", _pick("unit", "plan"), ("AccountOpened",)),

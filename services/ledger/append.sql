@@ -55,6 +55,26 @@ with new_events as (
     (partition, position, account_id, reservation_id, currency, minor, schedule)
   select $1::smallint, f.* from unnest(
     $59::bigint[], $60::uuid[], $61::uuid[], $62::text[], $63::bigint[], $64::text[]) as f
+), refunds as (
+  insert into ledger.refunded (partition, reservation_id, account_id, amount, margin, count)
+  select $1::smallint, r.* from unnest(
+    $65::uuid[], $66::uuid[], $67::bigint[], $68::bigint[], $69::int[]) as r
+  on conflict (reservation_id) do update set
+    amount = excluded.amount, margin = excluded.margin, count = excluded.count
+), lots as (
+  insert into ledger.granted
+    (partition, account_id, position, grant_no, source, priority, expires_at, payment, granted,
+     clawed, shortfall, causes)
+  select $1::smallint, g.* from unnest(
+    $70::uuid[], $71::bigint[], $72::int[], $73::text[], $74::smallint[], $75::timestamptz[],
+    $76::text[], $77::bigint[], $78::bigint[], $79::bigint[], $80::jsonb[]) as g
+), changed_lots as (
+  update ledger.granted set clawed = granted.clawed + c.clawed,
+    shortfall = granted.shortfall + c.shortfall,
+    causes = jsonb_strip_nulls(granted.causes || c.causes)
+  from unnest($81::uuid[], $82::int[], $83::bigint[], $84::bigint[], $85::jsonb[])
+    as c (account_id, grant_no, clawed, shortfall, causes)
+  where granted.account_id = c.account_id and granted.grant_no = c.grant_no
 )
 
 -- name: accounts
@@ -86,6 +106,23 @@ from ledger.api_keys where account_id = any($1::uuid[])
 
 -- name: events_by_position
 select position, body from ledger.events where partition = $1 and position = any($2::bigint[])
+
+-- name: refunded
+select reservation_id, account_id, amount, margin, count
+from ledger.refunded where reservation_id = any($1::uuid[])
+
+-- name: lots_by_number
+select g.* from unnest($1::uuid[], $2::int[]) as n (account_id, grant_no)
+join ledger.granted g using (account_id, grant_no)
+
+-- name: lots_by_payment
+-- All grants of the payments that are named, or that a named claim touched.
+with named as (
+  select distinct account_id, payment from ledger.granted
+  where account_id = any($1::uuid[]) and payment is not null
+    and (payment = any($2::text[]) or causes ?| $3::text[])
+)
+select g.* from named join ledger.granted g using (account_id, payment)
 
 -- name: open_reservations
 select state from ledger.reservations where partition = $1

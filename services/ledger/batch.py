@@ -10,10 +10,12 @@ from libs.events.chain import GENESIS
 from libs.events.commands import Command
 from libs.events.events import TYPE_CODES
 from services.ledger.answers import Recorded, accepted, refused, unwritten
+from services.ledger.cold import CHANGING, LotChanges, Lots
 from services.ledger.columns import Columns, bare
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
-from services.ledger.domain.state import Accepted, Event, Moment, Past, State
+from services.ledger.domain.pasts import CLOSING, ended
+from services.ledger.domain.state import Accepted, Event, Lot, Moment, Past, State
 from services.ledger.store import CommandKey, CommandRow, Slot
 from services.ledger.working_set import Overlay, Remembered, WorkingSet
 
@@ -24,12 +26,8 @@ EMPTY = Slot(None, 0, GENESIS, 0)
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
 
-NAME_RESERVATIONS = frozenset({"Extend", "Settle", "Release", "ExpireReservation"})
-CLOSING = {
-    "CreditsCharged": "settled",
-    "CreditsReleased": "released",
-    "ReservationExpired": "expired",
-}
+NAME_RESERVATIONS = frozenset({"Extend", "Settle", "Release", "ExpireReservation", "Refund"})
+NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
 
 
 class Pending(NamedTuple):
@@ -55,6 +53,7 @@ class Loaded(NamedTuple):
     commands: dict[CommandKey, CommandRow]
     events: dict[int, Recorded]
     pasts: dict[tuple[str, str], Past]
+    lots: Lots
 
 
 class Published(NamedTuple):
@@ -87,6 +86,7 @@ class Batch:
         self.replies: list[tuple[str, bytes]] = []
         self._keys: dict[str, tuple[str, Event | None, int]] = {}
         self._open_positions: dict[str, int] = {}
+        self._lots = LotChanges()
 
     def run(self, pending: Pending) -> None:
         """Decide one command; an earlier acceptance of the same command answers it instead."""
@@ -106,6 +106,7 @@ class Batch:
                 self.columns.open(reservation, self._open_positions[res])
             else:
                 self.columns.extend(reservation)
+        self.columns.lots(self._lots)
         for key_id, (account_id, event, position) in self._keys.items():
             slot = self.overlay.slot(account_id)
             if slot is None or slot.account is None:
@@ -167,12 +168,32 @@ class Batch:
     def _state(self, command: Command, slot: Slot) -> State:
         res = named_reservation(command)
         if res is None:
+            if command.kind in NEED_LOTS:
+                return State(slot.account, lots=self._known_lots(command.account_id))
             return State(slot.account)
         reservation = self.overlay.reservation(res)
         if reservation is not None and reservation.account_id == command.account_id:
             return State(slot.account, reservation)
-        past = self.overlay.closed.get(res) or self.loaded.pasts.get((command.account_id, res))
+        past = self._past(command.account_id, res)
+        if command.kind in NEED_LOTS:
+            return State(slot.account, None, past, self._known_lots(command.account_id))
         return State(slot.account, None, past)
+
+    def _past(self, account_id: str, res: str) -> Past | None:
+        past = self.overlay.closed.get(res)
+        if past is not None and past.account_id == account_id:
+            return past
+        return self.loaded.pasts.get((account_id, res))
+
+    def _known_lots(self, account_id: str) -> dict[int, Lot]:
+        """What was read, what this batch made, and what was live before it."""
+        lots = self._lots.lots(account_id, self.loaded.lots)
+        slot = self.overlay.base.accounts.get(account_id)
+        for grant in slot.account.grants if slot and slot.account else ():
+            if grant.no not in lots:
+                given = (grant.source, grant.priority, grant.expires_at, grant.payment)
+                lots[grant.no] = Lot(grant.no, *given)
+        return lots
 
     def _accept(
         self, pending: Pending, slot: Slot, decision: Accepted, bodies: list[tuple[bytes, bytes]]
@@ -263,6 +284,17 @@ class Batch:
                 self._touch_key(event.data["rotates"], event.account_id)
         elif event.type == "KeyRevoked":
             self._touch_key(event.data["key_id"], event.account_id)
+        elif event.type in CHANGING:
+            self._lots.follow(event, state, position)
+            if event.type == "CreditsRefunded":
+                self._refund(event, state)
+
+    def _refund(self, event: Event, state: State) -> None:
+        past, res = state.past, event.data["res"]
+        if past is None:
+            raise AssertionError(f"a refund of {res}, which has no past")
+        self.overlay.closed[res] = past._replace(account_id=event.account_id)
+        self.columns.refund(res, event.account_id, past.refunded)
 
     def _fees(self, event: Event, position: int) -> None:
         """Accrued with the hold (or a late settlement), reversed with what gives it back."""
@@ -274,10 +306,13 @@ class Batch:
     def _close(self, event: Event, position: int) -> None:
         res = event.data["res"]
         reservation = self.overlay.reservation(res)
-        if reservation is None:
-            return  # a late settlement closes nothing
-        past = Past(CLOSING[event.type], position, reservation.amount, reservation.fee)
-        self.overlay.close(res, past)
+        if reservation is None:  # a late settlement closes nothing
+            past = self._past(event.account_id, res) or Past("unknown")
+            past = past._replace(account_id=event.account_id)
+            self.overlay.closed[res] = ended(past, event.type, event.data, position)
+            return
+        past = Past("open", None, reservation.amount, None, event.account_id, (), reservation.fee)
+        self.overlay.close(res, ended(past, event.type, event.data, position))
         if self._open_positions.pop(res, None) is None:
             self.columns.closed.append(bare(res))
 

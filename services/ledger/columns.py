@@ -4,8 +4,9 @@ from typing import Any
 
 import orjson
 
+from services.ledger.cold import LotChanges
 from services.ledger.domain.notes import Note
-from services.ledger.domain.state import Account, Data, Event, Key, Reservation
+from services.ledger.domain.state import Account, Data, Event, Key, Lot, Refunded, Reservation
 from services.ledger.snapshots import account_state, reservation_state
 
 
@@ -23,11 +24,23 @@ class Columns:
         self.notes: list[tuple[Any, ...]] = []
         self.extended: list[tuple[Any, ...]] = []
         self.fees: list[tuple[Any, ...]] = []
+        self.refunded: dict[str, tuple[Any, ...]] = {}
+        self.granted: list[tuple[Any, ...]] = []
+        self.changed_lots: list[tuple[Any, ...]] = []
 
     @property
     def is_rare(self) -> bool:
         """Whether more changes than a plain hold and its settlement do."""
-        return bool(self.issued or self.changed_keys or self.notes or self.extended or self.fees)
+        return bool(
+            self.issued
+            or self.changed_keys
+            or self.notes
+            or self.extended
+            or self.fees
+            or self.refunded
+            or self.granted
+            or self.changed_lots
+        )
 
     def open(self, reservation: Reservation, position: int) -> None:
         self.opened.append(
@@ -65,6 +78,19 @@ class Columns:
                 fee["schedule"],
             )
         )
+
+    def refund(self, res: str, account_id: str, refunded: Refunded) -> None:
+        """What went back of a charge, in all."""
+        self.refunded[res] = (bare(res), bare(account_id), *refunded)
+
+    def lots(self, changes: LotChanges) -> None:
+        for (account_id, _), (lot, position) in changes.made.items():
+            self.granted.append((bare(account_id), position, *lot_columns(lot)))
+        for (account_id, no), change in changes.changed.items():
+            causes = orjson.dumps(dict(change.causes)).decode()
+            self.changed_lots.append(
+                (bare(account_id), no, change.clawed, change.shortfall, causes)
+            )
 
     def account(self, account: Account, version: int, position: int, head: str) -> None:
         self.accounts.append(
@@ -131,7 +157,17 @@ class Columns:
             arguments += _transposed(self.notes, 5)
             arguments += _transposed(self.extended, 4)
             arguments += _transposed(self.fees, 6)
+            arguments += _transposed(list(self.refunded.values()), 5)
+            arguments += _transposed(self.granted, 11)
+            arguments += _transposed(self.changed_lots, 5)
         return arguments
+
+
+def lot_columns(lot: Lot) -> tuple[Any, ...]:
+    """A lot as its row: its number first, its causes as JSON last."""
+    expires_at = instant(lot.expires_at) if lot.expires_at else None
+    causes = orjson.dumps(dict(lot.causes)).decode()
+    return (lot.no, lot.source, lot.priority, expires_at, *lot[4:8], causes)
 
 
 def _transposed(rows: list[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:

@@ -1,17 +1,25 @@
 """The load step of a batch: everything its decisions may need, read before the first of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from libs.events.commands import KIND_CODES
+from libs.events.commands import KIND_CODES, Clawback, ReverseClawback
 from libs.events.ids import caller_bytes
 from services.ledger.answers import Recorded
-from services.ledger.batch import Loaded, Pending, named_reservation
-from services.ledger.domain.state import Past
+from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation
+from services.ledger.domain.grants import from_data
+from services.ledger.domain.pasts import ended
+from services.ledger.domain.state import Lot, Past, Refunded
 from services.ledger.store import CommandKey, CommandRow, Store
 from services.ledger.working_set import WorkingSet
 
 Named = tuple[str, str]
 """(account_id, res)."""
+ENDS = {
+    "ExpireReservation": "ReservationExpired",
+    "Release": "CreditsReleased",
+    "Settle": "CreditsCharged",
+}
+"""What can end a reservation, in the order in which it can happen to one."""
 
 
 async def load(store: Store, working: WorkingSet, batch: Sequence[Pending]) -> Loaded:
@@ -25,9 +33,45 @@ async def load(store: Store, working: WorkingSet, batch: Sequence[Pending]) -> L
         working.accounts.update(await store.accounts(missing))
     closed = _on_closed(working, batch, rows)
     past_rows = await _past_rows(store, closed)
-    events = await _events(store, rows, past_rows)
-    pasts = {named: _past(found, events) for named, found in past_rows.items()}
-    return Loaded(rows, events, pasts)
+    rare = [p for p in batch if p.command.kind in NEED_LOTS and p.key not in rows]
+    refunds = {_named(p) for p in rare if p.command.kind == "Refund"} & closed
+    events = await _events(store, rows, past_rows, refunds)
+    refunded = await store.refunded(res for _, res in refunds) if refunds else {}
+    pasts = {
+        named: _charged(found, events, refunded.get(named, Refunded()))
+        if named in refunds
+        else _past(found, events)
+        for named, found in past_rows.items()
+    }
+    lots = await _lots(store, rare, {named: pasts[named] for named in refunds}) if rare else {}
+    return Loaded(rows, events, pasts, lots)
+
+
+def _named(pending: Pending) -> Named:
+    return pending.command.account_id, named_reservation(pending.command) or ""
+
+
+async def _lots(
+    store: Store, rare: Sequence[Pending], charged: Mapping[Named, Past]
+) -> dict[str, dict[int, Lot]]:
+    """The lots that refunds may return to, and those of the payments that claims are about."""
+    taken = {
+        (account_id, no)
+        for (account_id, _), past in charged.items()
+        for data in past.charges
+        for no, _ in from_data(data["taken"])
+    }
+    lots = await store.lots_by_number(sorted(taken)) if taken else {}
+    claims = [p.command for p in rare if p.command.kind != "Refund"]
+    if claims:
+        found = await store.lots_by_payment(
+            {claim.account_id for claim in claims},
+            {c.data.payment for c in claims if isinstance(c, Clawback) and c.data.payment},
+            {c.data.cause for c in claims if isinstance(c, ReverseClawback)},
+        )
+        for account_id, of_account in found.items():
+            lots[account_id] = {**lots.get(account_id, {}), **of_account}
+    return lots
 
 
 def _on_closed(
@@ -68,10 +112,13 @@ async def _events(
     store: Store,
     rows: dict[CommandKey, CommandRow],
     past_rows: dict[Named, dict[str, CommandRow]],
+    refunds: set[Named],
 ) -> dict[int, Recorded]:
     wanted = list(rows.values())
-    for found in past_rows.values():
-        if "ExpireReservation" in found:
+    for named, found in past_rows.items():
+        if named in refunds:
+            wanted += found.values()
+        elif "ExpireReservation" in found:
             wanted += [found["ExpireReservation"], found["Reserve"]]
     positions = [row.position + i for row in wanted for i in range(row.event_count)]
     return await store.events(positions) if positions else {}
@@ -84,9 +131,23 @@ def _past(found: dict[str, CommandRow], events: dict[int, Recorded]) -> Past:
     if "ExpireReservation" not in found:
         return Past("unknown")
     expired = _of_type(events, found["ExpireReservation"], "ReservationExpired")
+    return _ended(Past("unknown", amount=int(expired.data["amount"])), expired)
+
+
+def _charged(found: dict[str, CommandRow], events: dict[int, Recorded], refunded: Refunded) -> Past:
+    """The past with everything that was charged, expiry first: a late settlement comes after."""
+    if "Reserve" not in found:
+        return Past("unknown")
     reserved = _of_type(events, found["Reserve"], "CreditsReserved")
-    amount, fee = int(expired.data["amount"]), reserved.data["fee"]
-    return Past("expired", expired.position, amount, fee)
+    past = Past("open", accrued=reserved.data["fee"], refunded=refunded)
+    for kind, name in ENDS.items():
+        if kind in found:
+            past = _ended(past, _of_type(events, found[kind], name))
+    return past if past.how != "open" else Past("unknown")
+
+
+def _ended(past: Past, event: Recorded) -> Past:
+    return ended(past, event.type, event.data, event.position)
 
 
 def _of_type(events: dict[int, Recorded], row: CommandRow, name: str) -> Recorded:

@@ -12,16 +12,18 @@ from services.ledger.domain.state import (
     Account,
     Attempt,
     Counter,
+    Due,
     Grant,
     Key,
     Limits,
+    Lot,
     Recharge,
     Reservation,
 )
 
 
 def account_state(account: Account) -> bytes:
-    """What the columns do not say: freezes, grants, recharge."""
+    """What the columns do not say: freezes, grants, recharge, and what is due if anything is."""
     recharge = account.recharge
     return orjson.dumps(
         {
@@ -35,8 +37,13 @@ def account_state(account: Account) -> bytes:
             "recharge": _recharge_state(recharge) if recharge else None,
             "limits": account.limits and tuple(account.limits),
             "counters": {name: tuple(c) for name, c in account.counters.items()},
+            **(_due_state(account) if account.dues else {}),
         }
     )
+
+
+def _due_state(account: Account) -> dict[str, Any]:
+    return {"dues": {str(no): tuple(due) for no, due in account.dues.items()}}
 
 
 def _recharge_state(recharge: Recharge) -> dict[str, Any]:
@@ -74,6 +81,7 @@ def account_of(
         catalogue=state["catalogue"],
         limits=Limits(*state["limits"]) if state["limits"] else None,
         counters={name: Counter(*values) for name, values in state["counters"].items()},
+        dues={int(no): Due(*values) for no, values in state.get("dues", {}).items()},
     )
 
 
@@ -89,6 +97,21 @@ def _key_of(row: Mapping[str, Any]) -> Key:
         cap_total=row["cap_total"],
         cap_day=row["cap_day"],
         cap_month=row["cap_month"],
+    )
+
+
+def lot_of(row: Any) -> Lot:
+    causes = orjson.loads(row["causes"])
+    return Lot(
+        no=row["grant_no"],
+        source=row["source"],
+        priority=row["priority"],
+        expires_at=_time(row["expires_at"]),
+        payment=row["payment"],
+        granted=row["granted"],
+        clawed=row["clawed"],
+        shortfall=row["shortfall"],
+        causes=tuple(sorted(causes.items())),
     )
 
 

@@ -10,8 +10,8 @@ import orjson
 
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare
-from services.ledger.domain.state import Account, Reservation
-from services.ledger.snapshots import account_of, reservation_of
+from services.ledger.domain.state import Account, Lot, Refunded, Reservation
+from services.ledger.snapshots import account_of, lot_of, reservation_of
 from services.ledger.statements import load
 
 LOCK_SPACE = 1
@@ -153,6 +153,28 @@ class Store:
             events[row["position"]] = Recorded(row["position"], body["type"], body["data"])
         return events
 
+    async def refunded(self, reservations: Iterable[str]) -> dict[tuple[str, str], Refunded]:
+        """What went back of these charges, by account and reservation."""
+        ids = [bare(res) for res in reservations]
+        rows = await self.connection.fetch(SQL["refunded"], ids)
+        return {(f"acct_{row[1].hex}", f"req_{row[0].hex}"): Refunded(*row[2:5]) for row in rows}
+
+    async def lots_by_number(self, named: Sequence[tuple[str, int]]) -> dict[str, dict[int, Lot]]:
+        accounts = [bare(account_id) for account_id, _ in named]
+        return _lots(
+            await self.connection.fetch(SQL["lots_by_number"], accounts, [no for _, no in named])
+        )
+
+    async def lots_by_payment(
+        self, accounts: Iterable[str], payments: Iterable[str], causes: Iterable[str]
+    ) -> dict[str, dict[int, Lot]]:
+        """All lots of the accounts' payments that are named, or that these causes touched."""
+        ids = [bare(account_id) for account_id in accounts]
+        rows = await self.connection.fetch(
+            SQL["lots_by_payment"], ids, list(payments), list(causes)
+        )
+        return _lots(rows)
+
     async def append(self, columns: Columns) -> None:
         """One statement, one fsync: all of the batch or nothing of it."""
         statement = self._append_rare if columns.is_rare else self._append
@@ -165,3 +187,10 @@ class Store:
     async def make_room(self, up_to: int) -> None:
         """Create the event partitions (of the table) up to a position, ahead of need."""
         await self.connection.execute("select ledger.make_event_partitions($1)", up_to)
+
+
+def _lots(rows: Iterable[asyncpg.Record]) -> dict[str, dict[int, Lot]]:
+    lots: dict[str, dict[int, Lot]] = defaultdict(dict)
+    for row in rows:
+        lots[f"acct_{row['account_id'].hex}"][row["grant_no"]] = lot_of(row)
+    return lots

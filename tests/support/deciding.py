@@ -7,23 +7,21 @@ from typing import Any
 from libs.events import commands as c
 from libs.events.ids import new_id
 from libs.events.times import to_text
+from services.ledger.cold import CHANGING, LotChanges
 from services.ledger.domain.decide import decide
+from services.ledger.domain.pasts import CLOSING, ended
 from services.ledger.domain.state import (
     Accepted,
     Account,
     Decision,
     Event,
+    Lot,
     Moment,
     Past,
     Reservation,
     State,
 )
 
-CLOSING = {
-    "CreditsCharged": "settled",
-    "CreditsReleased": "released",
-    "ReservationExpired": "expired",
-}
 CATALOGUE = "c" * 64
 
 
@@ -36,6 +34,7 @@ class Rules:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     pasts: dict[str, Past] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    changes: LotChanges = field(default_factory=LotChanges)
 
     def after(self, **duration: float) -> "Rules":
         self.at += timedelta(**duration)
@@ -46,12 +45,21 @@ class Rules:
         reservation = self.reservations.get(res)
         if reservation and reservation.account_id != command.account_id:
             reservation = None
-        past = self.pasts.get(res, Past("unknown")) if res and not reservation else None
-        state = State(self.accounts.get(command.account_id), reservation, past)
+        past = self._past(command.account_id, res) if res and not reservation else None
+        state = State(
+            self.accounts.get(command.account_id), reservation, past, self.lots(command.account_id)
+        )
         decision = decide(state, command, Moment(self.at, to_text(self.at)))
         if isinstance(decision, Accepted):
             self._apply(decision)
         return decision
+
+    def _past(self, account_id: str, res: str) -> Past:
+        past = self.pasts.get(res)
+        return past if past and past.account_id == account_id else Past("unknown")
+
+    def lots(self, account_id: str) -> dict[int, Lot]:
+        return self.changes.lots(account_id, {})
 
     def _apply(self, decision: Accepted) -> None:
         account = decision.state.account
@@ -61,13 +69,19 @@ class Rules:
             if event.type in ("CreditsReserved", "ReservationExtended"):
                 self.reservations[event.data["res"]] = decision.state.reservation
             if event.type in CLOSING:
-                closed = self.reservations.pop(event.data["res"], None)
-                self.pasts[event.data["res"]] = Past(
-                    CLOSING[event.type],
-                    len(self.events),
-                    closed.amount if closed else 0,
-                    closed.fee if closed else None,
-                )
+                self._end(event)
+            if event.type in CHANGING:
+                self.changes.follow(event, decision.state, len(self.events))
+            if event.type == "CreditsRefunded":
+                self.pasts[event.data["res"]] = decision.state.past
+
+    def _end(self, event: Event) -> None:
+        res = event.data["res"]
+        held = self.reservations.pop(res, None)
+        past = self.pasts.get(res, Past("unknown", account_id=event.account_id))
+        if held:
+            past = Past("open", None, held.amount, None, held.account_id, (), held.fee)
+        self.pasts[res] = ended(past, event.type, event.data, len(self.events))
 
 
 def command(
@@ -128,3 +142,21 @@ def release(account_id: str, res: str, **data: Any) -> c.Command:
 
 def expire(account_id: str, res: str) -> c.Command:
     return command(c.ExpireReservation, account_id, {"res": res}, caller_id=f"expire:{res}")
+
+
+def refund(account_id: str, res: str, amount: int, number: int = 1, **data: Any) -> c.Command:
+    given = {"res": res, "amount": amount, "whole": False, "reason_code": "goodwill", **data}
+    return command(c.Refund, account_id, given, caller_id=f"refund:{res}:{number}")
+
+
+def clawback(account_id: str, payment: str, returned: int, paid: int, cause: str) -> c.Command:
+    given = {"payment": payment, "returned": returned, "paid": paid, "cause": cause}
+    return command(c.Clawback, account_id, given, caller_id=cause)
+
+
+def correct(account_id: str, amount: int, cause: str = "adjustment", **data: Any) -> c.Command:
+    return command(c.Clawback, account_id, {"amount": amount, "cause": cause, **data})
+
+
+def reverse(account_id: str, cause: str) -> c.Command:
+    return command(c.ReverseClawback, account_id, {"cause": cause}, caller_id=f"reverse:{cause}")

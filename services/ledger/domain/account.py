@@ -1,9 +1,10 @@
 from libs.events.commands import ChangePlan, CloseAccount, OpenAccount
 from libs.events.money import is_integral
+from services.ledger.domain.clawbacks import taking
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.grants import granted
 from services.ledger.domain.notes import note_id
-from services.ledger.domain.state import Account, Data, Declined, Grant
+from services.ledger.domain.state import Account, Data, Declined
 
 
 def decide_open(draft: Draft, command: OpenAccount) -> Declined | None:
@@ -51,25 +52,14 @@ def decide_close(draft: Draft, command: CloseAccount) -> Declined | None:
             parameter="open_attempt" if attempt else None,
         )
     for grant in account.grants:
-        draft.move("CreditsClawedBack", written_off(grant))
+        draft.move(
+            "CreditsClawedBack", taking("write_off", grant.payment, grant.no, grant.available)
+        )
     for key in account.keys.values():
         if not key.revoked:
             draft.add("KeyRevoked", {"key_id": key.key_id, "reason_code": "account_closed"})
     draft.add("AccountClosed", {"reason_code": data.reason_code, "note_id": note_id(command)})
     return None
-
-
-def written_off(grant: Grant) -> Data:
-    """All that is available of a grant, taken back without a return of money."""
-    return {
-        "cause": "write_off",
-        "payment": grant.payment,
-        "grant_no": grant.no,
-        "target": str(grant.available),
-        "amount": str(grant.available),
-        "due": "0",
-        "shortfall": "0",
-    }
 
 
 def evolve_plan(account: Account, data: Data) -> Account:

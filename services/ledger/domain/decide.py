@@ -3,7 +3,17 @@ from typing import Any, cast
 
 from libs.events.commands import Command, OpenAccount
 from services.ledger.domain import account as accounts
-from services.ledger.domain import charges, freezes, grants, keys, recharge, reservations, spending
+from services.ledger.domain import (
+    charges,
+    clawbacks,
+    freezes,
+    grants,
+    keys,
+    recharge,
+    refunds,
+    reservations,
+    spending,
+)
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.evolve import evolve
 from services.ledger.domain.state import (
@@ -39,6 +49,8 @@ def decide(state: State, command: Command, now: Moment) -> Decision:
     refusal = HANDLERS[command.kind](draft, command)
     if refusal is not None:
         return refusal
+    if draft.account.dues:
+        clawbacks.collect(draft)
     grants.expire_due(draft, "returned")
     recharge.watch(draft)
     return Accepted(tuple(draft.events), draft.state)
@@ -58,6 +70,9 @@ HANDLERS: dict[str, Handler] = {
     "Extend": reservations.decide_extend,
     "Settle": charges.decide_settle,
     "Release": reservations.decide_release,
+    "Refund": refunds.decide_refund,
+    "Clawback": clawbacks.decide_clawback,
+    "ReverseClawback": clawbacks.decide_reverse,
     "ExpireReservation": reservations.decide_expiry,
     "ConfigureRecharge": recharge.decide_configure,
     "StartRecharge": recharge.decide_start,

@@ -8,12 +8,20 @@ from services.ledger.domain import (
     grants,
     keys,
     recharge,
+    refunds,
     reservations,
     spending,
 )
 from services.ledger.domain.state import Account, Data, Event, State
 
-MOVES_UP = {"CreditsGranted", "CreditsCharged", "CreditsReleased", "ReservationExpired"}
+MOVES_UP = {
+    "CreditsGranted",
+    "CreditsCharged",
+    "CreditsReleased",
+    "ReservationExpired",
+    "CreditsRefunded",
+    "ClawbackReversed",
+}
 """Events that can raise the balance, so that the threshold may be armed again."""
 
 
@@ -24,14 +32,15 @@ def evolve(state: State, event: Event) -> State:
     account = state.account
     if account is None:
         raise LookupError(f"{event.type} on an account that was never opened")
-    change = ON_RESERVATION.get(event.type)
+    change = ON_STATE.get(event.type)
     if change is not None:
         after = change(state, account, event.data)
     elif event.type == "RechargeStarted":
         started = recharge.evolve_started(account, event.data, event.occurred_at)
-        after = State(started, state.reservation)
+        after = State(started, state.reservation, state.past, state.lots)
     else:
-        after = State(ON_ACCOUNT[event.type](account, event.data), state.reservation)
+        changed = ON_ACCOUNT[event.type](account, event.data)
+        after = State(changed, state.reservation, state.past, state.lots)
     if event.type in MOVES_UP and after.account is not None and after.account.armed is False:
         at_once = event.type == "CreditsGranted"
         after = after._replace(account=recharge.rearmed(after.account, at_once=at_once))
@@ -42,12 +51,14 @@ def _granted(account: Account, data: Data) -> Account:
     return recharge.evolve_recharged(grants.evolve_granted(account, data), data)
 
 
-ON_RESERVATION: dict[str, Callable[[State, Account, Data], State]] = {
+ON_STATE: dict[str, Callable[[State, Account, Data], State]] = {
     "CreditsReserved": reservations.evolve_reserved,
     "ReservationExtended": reservations.evolve_extended,
     "CreditsCharged": charges.evolve_charged,
     "CreditsReleased": reservations.evolve_returned,
     "ReservationExpired": reservations.evolve_returned,
+    "CreditsRefunded": refunds.evolve_refunded,
+    "ClawbackReversed": clawbacks.evolve_reversed,
 }
 
 ON_ACCOUNT: dict[str, Callable[[Account, Data], Account]] = {

@@ -17,6 +17,7 @@ TEXTS = {
     "OpenAccount": ("external_id", "external_id"),
     "IssueKey": ("name", "key_name"),
     "GrantCredits": ("note", "note"),
+    "Refund": ("note", "note"),
     "CloseAccount": ("note", "note"),
     "FreezeAccount": ("note", "note"),
     "UnfreezeAccount": ("note", "note"),

@@ -103,8 +103,40 @@ class Recharge(NamedTuple):
     month_sum: int = 0
 
 
+class Due(NamedTuple):
+    """What a claim still takes of a grant as soon as it comes back from the holds it is in.
+
+    `cause` is the claim, `target` what it takes of the whole payment.
+    """
+
+    amount: int
+    cause: str
+    target: int
+    payment: str | None
+
+
+class Lot(NamedTuple):
+    """A grant for good, live or not: what it was, and what claims took of it.
+
+    `granted` is what was issued, 0 for a child: its credits were issued with its parent. `causes`
+    are the claims that touched it, each with what it takes of the whole payment.
+    """
+
+    no: int
+    source: str
+    priority: int
+    expires_at: str | None
+    payment: str | None
+    granted: int = 0
+    clawed: int = 0
+    shortfall: int = 0
+    causes: tuple[tuple[str, int], ...] = ()
+
+
 NO_KEYS: Mapping[str, Key] = MappingProxyType({})
 NO_COUNTERS: Mapping[str, Counter] = MappingProxyType({})
+NO_DUES: Mapping[int, Due] = MappingProxyType({})
+NO_LOTS: Mapping[int, Lot] = MappingProxyType({})
 
 
 class Account(NamedTuple):
@@ -126,6 +158,8 @@ class Account(NamedTuple):
     catalogue: str | None = None
     limits: Limits | None = None
     counters: Mapping[str, Counter] = NO_COUNTERS
+    dues: Mapping[int, Due] = NO_DUES
+    """By grant number; never more than the grant has reserved, once a command is done."""
 
     @property
     def total(self) -> int:
@@ -155,25 +189,39 @@ class Reservation(NamedTuple):
     used_so_far: int = 0
 
 
+class Refunded(NamedTuple):
+    """What was given back of a charge, how much of it had been margin, and in how many refunds."""
+
+    amount: int = 0
+    margin: int = 0
+    number: int = 0
+
+
 class Past(NamedTuple):
     """What the log says of a reservation that is not open.
 
-    `how` is settled, released, expired or unknown; `position` is where it was closed; `amount`
-    and `fee` are what it held last, for a late settlement.
+    `how` is settled, released, expired or unknown; `position` is where it was closed. For a late
+    settlement: the `amount` it held last, and the `fee` that was given back with it. For a refund:
+    the data of the events that charged for it, the fee that stands `accrued`, and what went back.
     """
 
     how: str
     position: int | None = None
     amount: int = 0
     fee: Data | None = None
+    account_id: str = ""
+    charges: tuple[Data, ...] = ()
+    accrued: Data | None = None
+    refunded: Refunded = Refunded()
 
 
 class State(NamedTuple):
-    """The account a command names, and the reservation it names if that is open."""
+    """The account a command names, the reservation it names, and the lots that it may change."""
 
     account: Account | None = None
     reservation: Reservation | None = None
     past: Past | None = None
+    lots: Mapping[int, Lot] = NO_LOTS
 
 
 class Event(NamedTuple):
