@@ -1,51 +1,60 @@
 """What `farebox audit` does and prints. Amounts are decimal texts of the account's unit."""
 
-import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
-import asyncpg
-
-from deploy.local.errors import LocalServerError
-from deploy.local.secrets import Secrets
+from farebox.audit_access import AuditError, address, run
 from libs.events.ids import is_id, partition_of
 from libs.events.money import decimal_text
 from libs.events.queries import BalanceQuestion, EntriesQuestion
 from libs.runtime.clock import SystemClock
-from libs.runtime.database import Connection, connect
-from libs.runtime.errors import DatabaseUnavailable
-from libs.runtime.settings import Settings
-from services.ledger.queries import Queries, QueryError
-from services.ledger.verify import NotInstalledError, Report, installed_partitions, verify
+from libs.runtime.database import Connection
+from services.ledger.checks.reading import hold_projections, installed_partitions
+from services.ledger.queries import Queries
+from services.ledger.replay_tables import NAMES, Replayed, replay
+from services.ledger.verify import Report, verify
 
-PASSWORD = "FAREBOX_POSTGRES_AUDITOR_PASSWORD"  # noqa: S105 - the name of a variable
 AMOUNTS = ("amount", "available", "reserved")
 LINE = "{:<27} {:<12} {:>16} {:>16} {:>16}  {}"
 
-T = TypeVar("T")
 Told = dict[str, Any]
-
-
-class AuditError(Exception):
-    """The audit could not be done: nothing is known about the books."""
 
 
 def verified(database_url: str, data: Path, *, projections: bool) -> Report:
     """Verify a whole ledger, with a line of progress now and then. Raises AuditError."""
+    tell = teller()
+
+    async def work(connection: Connection) -> Report:
+        return await verify(connection, tell, projections=projections)
+
+    return run(address(database_url, data), work)
+
+
+def replayed(tables: Collection[str], database_url: str, data: Path) -> Replayed:
+    """Make some tables (all, when none is named) anew beside the live ones. Raises AuditError."""
+    for name in tables:
+        if name not in NAMES:
+            raise AuditError(f"{name!r} is no table of the log's: choose of {', '.join(NAMES)}")
+    tell = teller()
+
+    async def work(connection: Connection) -> Replayed:
+        return await replay(connection, tables or NAMES, tell)
+
+    return run(address(database_url, data), work)
+
+
+def teller() -> Callable[[str], None]:
+    """Prints progress on stderr, each line with the seconds since now."""
     started = time.monotonic()
 
     def tell(line: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {line}", file=sys.stderr, flush=True)
 
-    async def work(connection: Connection) -> Report:
-        return await verify(connection, tell, projections=projections)
-
-    return _run(database_url or _of_folder(data), work)
+    return tell
 
 
 def statement_of(account: str, database_url: str, data: Path) -> Told:
@@ -56,11 +65,12 @@ def statement_of(account: str, database_url: str, data: Path) -> Told:
     async def work(connection: Connection) -> Told:
         return await _statement(connection, account)
 
-    return _run(database_url or _of_folder(data), work)
+    return run(address(database_url, data), work)
 
 
 async def _statement(connection: Connection, account: str) -> Told:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await hold_projections(connection)
         partitions = await installed_partitions(connection)
         partition = partition_of(account, partitions)
         queries = Queries(
@@ -132,6 +142,26 @@ def report_json(report: Report) -> str:
     return json.dumps({"ok": report.ok, **fields}, indent=2)
 
 
+def replayed_json(report: Replayed) -> str:
+    fields = report._asdict()
+    fields["differences"] = [difference._asdict() for difference in report.differences]
+    fields["seconds"] = round(report.seconds, 3)
+    return json.dumps({"ok": report.ok, **fields}, indent=2)
+
+
+def replayed_text(report: Replayed) -> str:
+    rate = report.events / report.seconds if report.seconds else 0
+    lines = [f"{report.events:,} events replayed in {report.seconds:.1f} s, {rate:,.0f} a second"]
+    for name, at in report.projected.items():
+        lines.append(f"{name}: compared at {at:,} of {report.events:,} events")
+    lines += [f"DIFFERENT  {difference}" for difference in report.differences]
+    if report.ok:
+        lines.append(f"{', '.join(report.tables)}: every row is what the log says")
+    else:
+        lines.append(f"{report.difference_count:,} differences")
+    return "\n".join(lines)
+
+
 def report_text(report: Report) -> str:
     rate = report.events / report.log_seconds if report.log_seconds else 0
     log = f"{report.log_seconds:.1f} s ({rate:,.0f} a second), {report.seconds:.1f} s in all"
@@ -151,32 +181,3 @@ def report_text(report: Report) -> str:
     else:
         lines.append(f"{report.difference_count:,} differences")
     return "\n".join(lines)
-
-
-def _run(url: str, work: Callable[[Connection], Awaitable[T]]) -> T:
-    async def run() -> T:
-        connection = await connect(Settings(database_url=url, process_name="audit"))
-        try:
-            return await work(connection)
-        finally:
-            await connection.close()
-
-    try:
-        return asyncio.run(run())
-    except (DatabaseUnavailable, NotInstalledError, QueryError) as error:
-        raise AuditError(str(error)) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise AuditError(f"PostgreSQL ended the audit: {error}") from error
-
-
-def _of_folder(data: Path) -> str:
-    """The address of a running installation's Postgres, for the auditor."""
-    ports, secrets = data / "run" / "ports.json", data / "secrets.env"
-    if not ports.exists() or not secrets.exists():
-        raise AuditError(f"no installation runs in {data}: give --database-url or --data")
-    try:
-        password = Secrets(secrets).get(PASSWORD) or ""
-        port = json.loads(ports.read_text())["postgres"]
-    except (LocalServerError, OSError, ValueError, KeyError) as error:
-        raise AuditError(f"{data} cannot be read: {error}") from error
-    return f"postgresql://farebox_auditor:{quote(password, safe='')}@127.0.0.1:{port}/farebox"

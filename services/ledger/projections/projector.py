@@ -1,6 +1,6 @@
 """Applies events to the projections of one partition: effects and positions in one transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from libs.runtime.database import Connection
@@ -29,21 +29,12 @@ class Effects(NamedTuple):
 
 
 class Projector:
-    """The projections of one partition. Its connection finds the tables by its search_path.
+    """The projections of one partition. Its connection finds the tables by its search_path."""
 
-    `ends` says how far a projection is to go at most; without it there is no end.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        partition: int,
-        ends: Mapping[str, int] | None = None,
-    ) -> None:
+    def __init__(self, connection: Connection, partition: int) -> None:
         self.connection = connection
         self.partition = partition
         self.at: dict[str, int] = {}
-        self._ends = ends or {}
 
     @property
     def position(self) -> int:
@@ -66,9 +57,7 @@ class Projector:
             MovedByAnotherError: the positions in the table are not ours.
             asyncpg.PostgresError: nothing was written.
         """
-        to = {
-            name: max(at, min(up_to, self._ends.get(name, up_to))) for name, at in self.at.items()
-        }
+        to = {name: max(at, up_to) for name, at in self.at.items()}
         new = {
             name: [event for event in events if self.at[name] < event["position"] <= to[name]]
             for name in NAMES

@@ -5,8 +5,9 @@ import pytest
 
 from libs.events.chain import body_hash
 from libs.events.codec import canonical
+from services.ledger.checks.reading import NotInstalledError
 from services.ledger.checks.report import LISTED
-from services.ledger.verify import NotInstalledError, verify
+from services.ledger.verify import verify
 from tests.support.database import Database
 from tests.support.log_builder import LogBuilder, account_in
 from tests.support.projecting import connection_of, project
