@@ -17,7 +17,7 @@ from libs.events.events import EVENTS, Event
 from libs.events.fields import MAX_MESSAGE
 from libs.events.replies import REPLIES, Reply
 
-_CANONICAL: Final = (
+CANONICAL: Final = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
     | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -75,7 +75,7 @@ def canonical(body: dict[str, Any]) -> bytes:
     JSON readers would round, for keys or values that are not JSON.
     """
     _refuse_floats(body)
-    return orjson.dumps(body, option=_CANONICAL)
+    return orjson.dumps(body, option=CANONICAL)
 
 
 def decode_event(raw: bytes) -> dict[str, Any] | Malformed:

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 import orjson
 from pydantic.fields import FieldInfo
 
-from libs.events.codec import canonical
+from libs.events.codec import CANONICAL
 from libs.events.commands import COMMANDS, Command, CommandData
 from libs.events.fields import Digits, Message
 from libs.events.times import to_text
@@ -29,7 +29,8 @@ def fingerprint(command: Command) -> bytes:
             body[name] = _plain(value)
         else:
             body[name] = str(value) if is_amount and value is not None else value
-    return hashlib.sha256(canonical(body)).digest()
+    # As `canonical`, without its search for floats: no field of a command can hold one.
+    return hashlib.sha256(orjson.dumps(body, option=CANONICAL)).digest()
 
 
 def fact_names(kind: str) -> tuple[str, ...]:

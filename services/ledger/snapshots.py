@@ -24,26 +24,22 @@ from services.ledger.domain.state import (
 
 def account_state(account: Account) -> bytes:
     """What the columns do not say: freezes, grants, recharge, and what is due if anything is."""
-    recharge = account.recharge
-    return orjson.dumps(
-        {
-            "freezes": account.freezes,
-            "grants": [
-                [g.no, g.available, g.reserved, g.priority, g.expires_at, g.source, g.payment]
-                for g in account.grants
-            ],
-            "next_grant_no": account.next_grant_no,
-            "catalogue": account.catalogue,
-            "recharge": _recharge_state(recharge) if recharge else None,
-            "limits": account.limits and tuple(account.limits),
-            "counters": {name: tuple(c) for name, c in account.counters.items()},
-            **(_due_state(account) if account.dues else {}),
-        }
-    )
-
-
-def _due_state(account: Account) -> dict[str, Any]:
-    return {"dues": {str(no): tuple(due) for no, due in account.dues.items()}}
+    recharge, counters = account.recharge, account.counters
+    state = {
+        "freezes": account.freezes,
+        "grants": [
+            (no, available, reserved, priority, expires_at, source, payment)
+            for no, source, available, reserved, priority, expires_at, payment in account.grants
+        ],
+        "next_grant_no": account.next_grant_no,
+        "catalogue": account.catalogue,
+        "recharge": _recharge_state(recharge) if recharge else None,
+        "limits": account.limits and tuple(account.limits),
+        "counters": {name: tuple(c) for name, c in counters.items()} if counters else {},
+    }
+    if account.dues:
+        state["dues"] = {str(no): tuple(due) for no, due in account.dues.items()}
+    return orjson.dumps(state)
 
 
 def _recharge_state(recharge: Recharge) -> dict[str, Any]:

@@ -91,17 +91,17 @@ def next_month(at: datetime) -> str:
     return to_text((first + timedelta(days=32)).replace(day=1))
 
 
-def _lineages(account: Account, key_id: str) -> Iterator[str]:
+def _lineages(account: Account, key_id: str) -> list[str]:
     key = account.keys.get(key_id)
-    if key is not None and is_capped(key):
-        yield key.lineage
+    lineages = [key.lineage] if key is not None and is_capped(key) else []
     if account.limits is not None:
-        yield ACCOUNT
+        lineages.append(ACCOUNT)
+    return lineages
 
 
 def count(account: Account, key_id: str, day: str, amount: int) -> Account:
     """Count `amount` nanos taken on a day (its month is part of it)."""
-    lineages = list(_lineages(account, key_id))
+    lineages = _lineages(account, key_id)
     if not lineages or not amount:
         return account
     counters = dict(account.counters)
@@ -117,7 +117,7 @@ def count(account: Account, key_id: str, day: str, amount: int) -> Account:
 
 def recount(account: Account, reservation: Reservation, change: int) -> Account:
     """A hold grew or gave back: that counts in the windows it was made in, if they still run."""
-    lineages = list(_lineages(account, reservation.key_id))
+    lineages = _lineages(account, reservation.key_id)
     if not lineages or not change:
         return account
     counters = dict(account.counters)
