@@ -25,7 +25,7 @@ class Guard:
         if found != 1:
             return f"{self.name}: its text stands {found} times in {self.file}, not once"
         test = root / self.test.partition("::")[0]
-        if not test.exists() or self.test.partition("::")[2] not in test.read_text():
+        if not test.exists() or self.test.rpartition("::")[2] not in test.read_text():
             return f"{self.name}: there is no test {self.test}"
         return None
 
