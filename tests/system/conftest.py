@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 
 from tests.support.installation import installation
@@ -29,4 +27,4 @@ async def nats(farebox):
     server = farebox.database.stack.nats
     yield server
     if not server.alive:
-        await asyncio.to_thread(server.start)
+        server.start()  # not in a thread: the server goes when the thread that made it ends
