@@ -37,7 +37,8 @@ def reports():
 
 
 @pytest.fixture
-def supervisor(reports):
+def supervisor(reports, tmp_path):
+    """Stopped before its processes' folder is cleared away."""
     made = Supervisor(reports.append, ready_s=10)
     yield made
     made.stop()
