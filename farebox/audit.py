@@ -95,6 +95,70 @@ def statement(
     raise typer.Exit(0 if told["adds_up"] else DIFFERENT)
 
 
+@app.command()
+def balance(
+    account: Annotated[str, typer.Argument(help="acct_…", show_default=False)],
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME|POSITION",
+            help="2026-11-20T19:10:38Z, or a position of its partition; default: now.",
+            show_default=False,
+        ),
+    ] = "",
+    database_url: DatabaseUrl = "",
+    data: Data = HOME,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Tell where an account stood at any time. Status 1 when its events are damaged."""
+    from farebox import history
+    from farebox.audit_access import AuditError
+
+    try:
+        told = history.balance_of(account, at, database_url, data)
+    except AuditError as error:
+        _fail(str(error))
+    print(history.balance_json(told) if as_json else history.balance_text(told))
+    raise typer.Exit(DIFFERENT if told["differences"] else 0)
+
+
+@app.command()
+def events(
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="Of one partition.", show_default=False)
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Of acct_…, or of part_<n>'s own.", show_default=False)
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="CreditsCharged, …; may be repeated.", show_default=False),
+    ] = None,
+    first: Annotated[
+        int, typer.Option("--from", min=1, help="From this position of each partition.")
+    ] = 1,
+    until: Annotated[
+        str | None, typer.Option(help="Up to a time: 2026-11-20T19:10:38Z.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="At most so many.", show_default=False)
+    ] = None,
+    database_url: DatabaseUrl = "",
+    data: Data = HOME,
+) -> None:
+    """Print events as JSON lines, just as they are stored. Status 1 when one cannot be read."""
+    from farebox import history
+    from farebox.audit_access import AuditError
+
+    try:
+        wanted = history.wanted_events(partition, account, kinds or [], first, until, limit)
+        damaged = history.print_events(wanted, database_url, data)
+    except AuditError as error:
+        _fail(str(error))
+    raise typer.Exit(DIFFERENT if damaged else 0)
+
+
 def _fail(error: str) -> NoReturn:
     print(f"farebox: {error}", file=sys.stderr)
     raise typer.Exit(NOT_DONE)
