@@ -38,8 +38,9 @@ def decide_settle(draft: Draft, command: Settle) -> Refusal | None:
     extra = min(over, draft.account.available)
     taken = used + allocate(draft.account.grants, extra)
     _charge(
-        draft, command, reserved_was=reservation.amount, taken=taken, returned=returned,
-        extra=extra, loss=over - extra, loss_kind="overrun" if over > extra else None, fee=None,
+        draft, command, reserved_was=reservation.amount, charge=data.charge - (over - extra),
+        taken=taken, returned=returned, extra=extra, loss=over - extra,
+        loss_kind="overrun" if over > extra else None, fee=None,
     )  # fmt: skip
     return None
 
@@ -51,12 +52,14 @@ def _settle_closed(draft: Draft, command: Settle) -> Refusal | None:
         return Declined("unknown_reservation")
     if past.how != "expired":
         return Conflict(past.how, past.position)
-    bound = min(command.data.charge, past.amount)
-    extra = min(bound, draft.account.available)
-    loss = command.data.charge - extra
+    paid = sum(int(charge["charge"]) for charge in past.charges)  # when it expired
+    charge = max(0, command.data.charge - paid)
+    extra = min(charge, past.amount - paid, draft.account.available)
+    loss = charge - extra
     _charge(
-        draft, command, reserved_was=0, taken=allocate(draft.account.grants, extra), returned=(),
-        extra=extra, loss=loss, loss_kind="late" if loss else None, fee=past.fee,
+        draft, command, reserved_was=0, charge=extra,
+        taken=allocate(draft.account.grants, extra), returned=(), extra=extra, loss=loss,
+        loss_kind="late" if loss else None, fee=past.fee,
     )  # fmt: skip
     return None
 
@@ -66,6 +69,7 @@ def _charge(
     command: Settle,
     *,
     reserved_was: int,
+    charge: int,
     taken: Allocation,
     returned: Allocation,
     extra: int,
@@ -79,7 +83,7 @@ def _charge(
         {
             "res": data.res,
             "reserved_was": str(reserved_was),
-            "charge": str(data.charge - loss),
+            "charge": str(charge),
             "margin": str(data.margin),
             "cost_pico": str(data.cost_pico) if data.cost_pico is not None else None,
             "basis": data.basis,
@@ -105,7 +109,7 @@ def evolve_charged(state: State, account: Account, data: Data) -> State:
     taken = from_data(data["taken"])
     # The part above the hold stands at the end of `taken`; it came out of what was available.
     used, above = split(taken, sum(part for _, part in taken) - extra)
-    grants = shift(account.grants, returned, negative(merged(used + returned)))
+    grants = shift(account.grants, merged(returned), negative(merged(used + returned)))
     grants = shift(grants, negative(above), ())
     back = sum(part for _, part in returned)
     counted = account

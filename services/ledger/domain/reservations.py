@@ -227,6 +227,7 @@ def evolve_reserved(_state: State, account: Account, data: Data) -> State:
         catalogue=data["catalogue"],
         day=day,
         fee=data["fee"],
+        limited=account.limits is not None,
     )
     return State(held, reservation)
 
@@ -259,7 +260,8 @@ def _open(state: State, data: Data) -> Reservation:
 def evolve_returned(state: State, account: Account, data: Data) -> State:
     """CreditsReleased and ReservationExpired: taken is consumed, returned becomes available."""
     returned, taken = from_data(data["returned"]), from_data(data.get("taken", ()))
-    grants = shift(account.grants, returned, negative(merged(taken + returned)))
+    # An extension may have gone back to a grant that came first: merged, or a part is lost.
+    grants = shift(account.grants, merged(returned), negative(merged(taken + returned)))
     back = sum(part for _, part in returned)
     return State(
         spending.recount(account, _open(state, data), -back)._replace(

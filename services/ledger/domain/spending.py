@@ -91,17 +91,17 @@ def next_month(at: datetime) -> str:
     return to_text((first + timedelta(days=32)).replace(day=1))
 
 
-def _lineages(account: Account, key_id: str) -> list[str]:
+def _lineages(account: Account, key_id: str, *, limited: bool) -> list[str]:
     key = account.keys.get(key_id)
     lineages = [key.lineage] if key is not None and is_capped(key) else []
-    if account.limits is not None:
+    if limited:
         lineages.append(ACCOUNT)
     return lineages
 
 
 def count(account: Account, key_id: str, day: str, amount: int) -> Account:
     """Count `amount` nanos taken on a day (its month is part of it)."""
-    lineages = _lineages(account, key_id)
+    lineages = _lineages(account, key_id, limited=account.limits is not None)
     if not lineages or not amount:
         return account
     counters = dict(account.counters)
@@ -117,14 +117,14 @@ def count(account: Account, key_id: str, day: str, amount: int) -> Account:
 
 def recount(account: Account, reservation: Reservation, change: int) -> Account:
     """A hold grew or gave back: that counts in the windows it was made in, if they still run."""
-    lineages = _lineages(account, reservation.key_id)
+    lineages = _lineages(account, reservation.key_id, limited=reservation.limited)
     if not lineages or not change:
         return account
     counters = dict(account.counters)
     for lineage in lineages:
         spent = counters.get(lineage)
         if spent is None:
-            continue  # the cap was set after the hold
+            continue
         same_day, same_month = spent.day == reservation.day, spent.month == reservation.day[:7]
         counters[lineage] = spent._replace(
             total=max(0, spent.total + change),
@@ -154,11 +154,10 @@ def decide_limits(draft: Draft, command: SetSpendLimits) -> Declined | None:
 
 
 def evolve_limits(account: Account, data: Data) -> Account:
-    """Counting begins when a limit is first set, and goes on until none is."""
+    """What is held while a limit stands is counted, and stays counted when none does."""
     day, month = data["day"], data["month"]
     if day is None and month is None:
-        counters = {name: c for name, c in account.counters.items() if name != ACCOUNT}
-        return account._replace(limits=None, counters=counters)
+        return account._replace(limits=None)
     limits = Limits(
         int(day) if day is not None else None,
         int(month) if month is not None else None,

@@ -187,6 +187,8 @@ class Reservation(NamedTuple):
     day: str
     fee: Data | None = None
     used_so_far: int = 0
+    limited: bool = False
+    """Whether it counts against the account's limits: they stood when it was made."""
 
 
 class Refunded(NamedTuple):

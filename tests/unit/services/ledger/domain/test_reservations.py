@@ -2,6 +2,8 @@ from datetime import timedelta
 
 import pytest
 
+from libs.events import commands as c
+from libs.events.commands import Extend
 from libs.events.ids import new_id
 from libs.events.money import NANOS
 from services.ledger.domain.state import Accepted, Conflict, Declined, Retry
@@ -212,3 +214,53 @@ def test_settling_and_releasing_pass_on_a_frozen_account(rules):
     assert isinstance(rules.run(settle(ACCOUNT, first, 10)), Accepted)
     assert isinstance(rules.run(release(ACCOUNT, second)), Accepted)
     assert balance(rules) == (90, 0)
+
+
+@pytest.mark.requirement("RSV-2")
+@pytest.mark.parametrize("close", [release, lambda account, res: settle(account, res, 0)])
+def test_an_extension_that_returns_to_an_earlier_grant_loses_nothing(rules, close):
+    rules.run(grant(ACCOUNT, 50))
+    first, second = hold(rules, 60), hold(rules, 60)  # the second takes 40 and 20
+    rules.run(release(ACCOUNT, first))
+    extended = {"res": second, "total": 80, "hold_ms": 60_000, "used_so_far": 0}
+    more = command(c.Extend, ACCOUNT, extended, deadline=rules.at)
+    assert isinstance(rules.run(more), Accepted)
+    assert [no for no, _ in rules.reservations[second].taken] == [1, 2, 1]
+    assert isinstance(rules.run(close(ACCOUNT, second)), Accepted)
+    assert [(g.no, g.available) for g in rules.accounts[ACCOUNT].grants] == [(1, 100), (2, 50)]
+    assert balance(rules) == (150, 0)
+
+
+@pytest.mark.requirement("RSV-4")
+def test_a_late_settlement_charges_no_more_than_expiry_left(rules):
+    """A hold that was charged at its deadline is not charged a second time."""
+    res = hold(rules, 60, at_deadline="charge")
+    known = {"res": res, "total": 60, "hold_ms": 60_000, "used_so_far": 40}
+    rules.run(command(c.Extend, ACCOUNT, known, deadline=rules.at))
+    rules.after(minutes=5).run(expire(ACCOUNT, res))
+    assert balance(rules) == (60, 0)
+    late = rules.run(settle(ACCOUNT, res, 70)).events[0].data
+    assert (late["charge"], late["extra"], late["loss"]) == ("20", "20", "10")
+    assert balance(rules) == (40, 0)
+
+
+@pytest.mark.requirement("CRD-5")
+@pytest.mark.parametrize("end", ["release", "settle", "expire"])
+def test_what_comes_back_of_a_grant_that_was_taken_twice_comes_back_whole(rules, end):
+    rules.run(grant(ACCOUNT, 50))
+    first, second = hold(rules, 60), hold(rules, 60)
+    rules.run(release(ACCOUNT, first))  # the older grant has credits again
+    given = {"res": second, "total": 100, "hold_ms": 60_000, "used_so_far": 0}
+    caller = f"extend:{second}:1"
+    extend = command(Extend, ACCOUNT, given, caller_id=caller, deadline=rules.at)
+    assert isinstance(rules.run(extend), Accepted)
+    taken = [no for no, _ in rules.reservations[second].taken]
+    assert taken == [1, 2, 1]
+    ending = {
+        "release": release(ACCOUNT, second),
+        "settle": settle(ACCOUNT, second, 0),
+        "expire": expire(ACCOUNT, second),
+    }
+    assert isinstance(rules.after(minutes=5).run(ending[end]), Accepted)
+    assert balance(rules) == (150, 0)
+    assert sum(g.available for g in rules.accounts[ACCOUNT].grants) == 150

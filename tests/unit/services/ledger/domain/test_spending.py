@@ -181,3 +181,24 @@ def test_an_account_is_closed_empty_or_written_off_by_name(rules):
     assert (account.status, account.total, account.keys[made].revoked) == ("closed", 0, True)
     assert rules.run(grant(ACCOUNT, 1)).code == "account_closed"
     assert hold(rules, made, 1).code == "account_closed"
+
+
+@pytest.mark.requirement("ACC-8")
+def test_a_hold_made_before_the_limits_gives_them_nothing_back(rules):
+    made = key(rules)
+    before = hold(rules, made, 300)
+    limits(rules, day=100)
+    hold(rules, made, 80)
+    rules.run(release(ACCOUNT, before))
+    assert hold(rules, made, 21).code == "account_cap_day"
+
+
+@pytest.mark.requirement("ACC-8")
+def test_lifting_the_limits_for_a_while_forgets_nothing_that_was_counted(rules):
+    made = key(rules)
+    limits(rules, day=100)
+    first = hold(rules, made, 50)
+    limits(rules)
+    limits(rules, day=100)
+    rules.run(settle(ACCOUNT, first, 50))
+    assert hold(rules, made, 51).code == "account_cap_day"
