@@ -55,6 +55,7 @@ class Completion:
         self._body = b""
         self._status: int | None = None
         self._draining = False
+        self._waited = False
 
     def told(self, held: int) -> Told:
         cap = cap_within(self._offer, self._bound, held)
@@ -77,8 +78,8 @@ class Completion:
             message = "The provider's answer cannot be read."
             return self._failed(upstream_failed(502, "upstream_invalid", message))
         except TimeoutError:
-            if exchange.gone and deadline.over:
-                return self._finished(told)
+            if deadline.over and (exchange.gone or self._waited):
+                return self._cut_off(told, exchange)
             return self._failed(upstream_timeout())
         finally:
             exchange.on_gone = None
@@ -174,6 +175,7 @@ class Completion:
             exchange.begin(200, start)
         if exchange.full:
             # It is the client that is waited for now.
+            self._waited = True
             deadline.pause()
             await exchange.put(piece)
             deadline.within(self._offer.upstream.timeouts.idle_s)
@@ -196,6 +198,17 @@ class Completion:
             finish=self._meter.finish,
         )
         return Outcome(self._served(), settlement=settlement)
+
+    def _cut_off(self, told: Told, exchange: Exchange) -> Outcome:
+        """The time was up, and the client had a part in it: it pays for what was delivered.
+
+        If it did not, reading slowly would be a way to have answers for nothing.
+        """
+        outcome = self._finished(told)
+        if not exchange.gone:
+            message = "The answer was read too slowly to end in time; what was sent is charged."
+            outcome.refusal = Refusal(504, "upstream_timeout", message)
+        return outcome
 
     def _passed_on(self, headers: HeaderList, body: bytes) -> Outcome:
         """The provider refuses what the client asked: its words, and nothing is charged."""

@@ -74,7 +74,15 @@ class Exchange:
 
     async def put(self, piece: bytes) -> None:
         """Hand over a piece; wait while the queue is full. A client that stalls counts as gone."""
-        if self.gone or not piece:
+        if piece:
+            await self._hand_over(piece)
+
+    async def end(self) -> None:
+        """End the stream; a client that does not take even that counts as gone."""
+        await self._hand_over(None)
+
+    async def _hand_over(self, piece: bytes | None) -> None:
+        if self.gone:
             return
         try:
             self._pieces.put_nowait(piece)
@@ -84,11 +92,6 @@ class Exchange:
                     await self._pieces.put(piece)
             except TimeoutError:
                 self.leave()
-
-    async def end(self) -> None:
-        """End the stream."""
-        if not self.gone:
-            await self._pieces.put(None)
 
     async def refuse(self, refusal: Refusal, headers: HeaderList = ()) -> None:
         """Tell the client a refusal: as the answer, or as an event where a stream has begun."""

@@ -1,6 +1,7 @@
 """Bounds on what runs on after a client has gone, or does not go on at all."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,33 @@ async def test_a_client_that_never_reads_counts_as_gone(
         await anext(answer.aiter_bytes())
         await all_closed(fresh)
     assert fresh.events("CreditsCharged")[0]["usage"]["output_tokens"] == 8000
+
+
+async def test_reading_slowly_is_no_way_to_have_an_answer_for_nothing(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    account = fresh.account(100 * DOLLAR)
+    script(provider, words=8000, word_bytes=4096, ignore_cap=True)
+    async with (
+        running_gateway(tmp_path, catalogue_for(provider.url), fresh, request_max_s=0.5) as gateway,
+        gateway.chat_stream(fresh.key(account)) as answer,
+    ):
+        pieces = answer.aiter_bytes()
+        await anext(pieces)
+        await until(lambda: gateway.worker.pumps.exchanges()[0].full)
+        closing = asyncio.create_task(all_closed(fresh))
+        rest = b"".join([piece async for piece in _slowly(pieces, closing)])
+    [charged] = fresh.events("CreditsCharged")
+    assert charged["basis"] == "estimate"
+    assert charged["usage"]["output_tokens"] > 0
+    assert b"[DONE]" not in rest
+
+
+async def _slowly(pieces: AsyncIterator[bytes], closed: asyncio.Task[None]) -> AsyncIterator[bytes]:
+    """What waits, once the request is closed: until then nothing is read."""
+    await closed
+    async for piece in pieces:
+        yield piece
 
 
 async def test_stopping_gives_back_what_cannot_be_finished(
