@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from libs.events.postings import postings
-from services.ledger.replay_state import Account, Grant, Hold
+from services.ledger.replay_state import Account, Grant, Hold, Refunds
 
 Data = Mapping[str, Any]
 Found = Callable[[str, object, object], None]
@@ -134,13 +134,14 @@ def _key_revoked(fold: Fold, account: Account, _event: Data, data: Data) -> None
         key["status"] = "revoked"
 
 
-def _granted(fold: Fold, account: Account, _event: Data, data: Data) -> None:
+def _granted(fold: Fold, account: Account, event: Data, data: Data) -> None:
     no, amount = data["grant_no"], int(data["amount"])
     if no in account.grants:
         fold.found("data.grant_no", no, "a number that was never used")
     given = (data["source"], data["priority"], data["expires_at"], data["payment"])
     grant = account.grants[no] = Grant(no, *given)
-    grant.granted = grant.available = amount
+    grant.granted = grant.issued = grant.available = amount
+    grant.position = event["position"]
 
 
 def _reserved(fold: Fold, account: Account, event: Data, data: Data) -> None:
@@ -233,12 +234,18 @@ def _hold_expired(fold: Fold, account: Account, _event: Data, data: Data) -> Non
         fold.found("data.taken", data["charge"], "at most the hold")
 
 
-def _refunded(fold: Fold, account: Account, _event: Data, data: Data) -> None:
+def _refunded(fold: Fold, account: Account, event: Data, data: Data) -> None:
     to, child = parts(data["to"]), data["child"]
     if sum(to.values()) != int(data["amount"]):
         fold.found("data.to", sum(to.values()), data["amount"])
     if child is not None:
-        _open_child(fold, account, child, to.get(child["grant_no"], 0))
+        _open_child(fold, account, child, to.get(child["grant_no"], 0), event["position"])
+    before = account.refunds.get(data["res"], Refunds(0, 0, 0))
+    if data["refund_no"] not in (before.number, before.number + 1):
+        fold.found("data.refund_no", data["refund_no"], before.number + 1)
+    account.refunds[data["res"]] = Refunds(
+        before.amount + int(data["amount"]), before.margin + int(data["margin"]), data["refund_no"]
+    )
     for no, part in to.items():
         grant = fold.grant(account, no)
         grant.charged -= part
@@ -246,12 +253,13 @@ def _refunded(fold: Fold, account: Account, _event: Data, data: Data) -> None:
         fold.check(grant)
 
 
-def _open_child(fold: Fold, account: Account, child: Data, amount: int) -> None:
+def _open_child(fold: Fold, account: Account, child: Data, amount: int, position: int) -> None:
     """What a refund gives back to an expired grant moves into a new one."""
     parent = fold.grant(account, child["parent_no"])
     given = (parent.source, parent.priority, child["expires_at"], parent.payment)
     grant = account.grants[child["grant_no"]] = Grant(child["grant_no"], *given)
     grant.granted = grant.charged = amount
+    grant.position = position
     parent.charged -= amount
     parent.moved += amount
     fold.check(parent)
@@ -265,13 +273,34 @@ def _grant_expired(fold: Fold, account: Account, _event: Data, data: Data) -> No
 
 
 def _clawed_back(fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    if data["grant_no"] is not None:
-        _claw(fold, account, data, int(data["amount"]))
+    if data["grant_no"] is None:
+        return
+    amount = int(data["amount"])
+    _claw(fold, account, data, amount)
+    if data["cause"] not in CORRECTIONS:
+        grant = fold.grant(account, data["grant_no"])
+        grant.claimed += amount
+        grant.shortfall += int(data["shortfall"])
+        grant.due = int(data["due"])
+        grant.causes[data["cause"]] = int(data["target"])
+        if grant.due > grant.reserved:
+            fold.found("data.due", grant.due, f"at most {grant.reserved}, what is reserved")
 
 
 def _clawback_reversed(fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    if data["grant_no"] is not None:
-        _claw(fold, account, data, -int(data["amount"]))
+    if data["grant_no"] is None:
+        return
+    amount = int(data["amount"])
+    _claw(fold, account, data, -amount)
+    grant = fold.grant(account, data["grant_no"])
+    grant.claimed -= amount
+    grant.shortfall -= int(data["shortfall_cancelled"])
+    grant.due -= int(data["due_cancelled"])
+    if grant.causes.pop(data["cause"], None) is None:
+        fold.found("data.cause", data["cause"], "a claim on this grant")
+    if min(grant.claimed, grant.shortfall, grant.due) < 0:
+        parts = (grant.claimed, grant.shortfall, grant.due)
+        fold.found(f"claims on grant {grant.no}", " / ".join(map(str, parts)), "never negative")
 
 
 def _claw(fold: Fold, account: Account, data: Data, amount: int) -> None:
@@ -282,6 +311,9 @@ def _claw(fold: Fold, account: Account, data: Data, amount: int) -> None:
 
 
 Change = Callable[[Fold, Account, Data, Data], None]
+
+CORRECTIONS = frozenset({"adjustment", "write_off"})
+"""Causes that take an amount and claim nothing of a payment."""
 
 FIRST = frozenset({"AccountOpened", "CataloguePublished", "IncarnationStarted"})
 """What may stand at the beginning of a stream."""

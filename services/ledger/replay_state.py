@@ -1,14 +1,21 @@
 """What the fold of the log knows: accounts, their grants, and open reservations. Nanos."""
 
+from typing import NamedTuple
+
 from libs.events.ids import stream_uuid
 
 
 class Grant:
-    """granted = available + reserved + charged + expired + clawed + moved, at every position."""
+    """granted = available + reserved + charged + expired + clawed + moved, at every position.
+
+    Of `clawed`, `claimed` went to claims on the payment; they also wait for `due` and lost
+    `shortfall`. `issued` is `granted`, but 0 for a child. `causes`: each claim and its target.
+    """
 
     __slots__ = (
-        "available", "charged", "clawed", "expired", "expires_at", "granted", "moved", "no",
-        "payment", "priority", "reserved", "source",
+        "available", "causes", "charged", "claimed", "clawed", "due", "expired", "expires_at",
+        "granted", "issued", "moved", "no", "payment", "position", "priority", "reserved",
+        "shortfall", "source",
     )  # fmt: skip
 
     def __init__(
@@ -21,12 +28,22 @@ class Grant:
         self.payment = payment
         self.granted = self.available = self.reserved = 0
         self.charged = self.expired = self.clawed = self.moved = 0
+        self.issued = self.claimed = self.shortfall = self.due = self.position = 0
+        self.causes: dict[str, int] = {}
 
     @property
     def left_over(self) -> int:
         """What the conservation of this grant does not explain: 0, or the fold found an error."""
         spent = self.charged + self.expired + self.clawed + self.moved
         return self.granted - self.available - self.reserved - spent
+
+
+class Refunds(NamedTuple):
+    """What was given back of one charge: in all, of its margin, and in how many refunds."""
+
+    amount: int
+    margin: int
+    number: int
 
 
 class Hold:
@@ -47,7 +64,7 @@ class Account:
 
     __slots__ = (
         "account_id", "available", "closed", "freezes", "grants", "head", "partition", "plan",
-        "position", "reserved", "unit", "uuid", "version",
+        "position", "refunds", "reserved", "unit", "uuid", "version",
     )  # fmt: skip
 
     def __init__(self, account_id: str, partition: int) -> None:
@@ -59,6 +76,7 @@ class Account:
         self.closed = False
         self.freezes: list[str] = []
         self.grants: dict[int, Grant] = {}
+        self.refunds: dict[str, Refunds] = {}
         self.available = self.reserved = 0
         self.version = self.position = 0
         self.head = bytes(32)
@@ -74,3 +92,18 @@ class Account:
         """When the next grant with something available expires."""
         due = [g.expires_at for g in self.grants.values() if g.available and g.expires_at]
         return min(due, default=None)
+
+    def claims(self) -> dict[str, tuple[int, int, int]]:
+        """Per payment that was claimed: what claims have, the largest target, what was issued."""
+        of: dict[str, list[Grant]] = {}
+        for grant in self.grants.values():
+            if grant.payment is not None:
+                of.setdefault(grant.payment, []).append(grant)
+        return {
+            payment: (
+                sum(grant.claimed + grant.shortfall + grant.due for grant in grants),
+                max((target for grant in grants for target in grant.causes.values()), default=0),
+                sum(grant.issued for grant in grants),
+            )
+            for payment, grants in of.items()
+        }

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from libs.runtime.database import Connection
 from services.ledger.checks.fees import check_fees, check_no_fees_after
 from services.ledger.checks.log import LogCheck
+from services.ledger.checks.lots import check_lots, check_refunds
 from services.ledger.checks.reading import (
     Progress,
     Reading,
@@ -30,6 +31,8 @@ INLINE: Mapping[str, Check] = {
     "accounts": check_accounts,
     "api_keys": check_keys,
     "reservations": check_reservations,
+    "granted": check_lots,
+    "refunded": check_refunds,
 }
 FEES = "fee_entries"
 NAMES = (*KEYS, *INLINE, FEES)

@@ -13,6 +13,7 @@ from libs.runtime.database import Connection
 from services.ledger.checks.commands import check_command_count, check_commands
 from services.ledger.checks.fees import check_fees, check_no_fees_after
 from services.ledger.checks.log import LogCheck
+from services.ledger.checks.lots import check_lots, check_refunds
 from services.ledger.checks.reading import (
     Progress,
     Reading,
@@ -32,6 +33,8 @@ select distinct name, partition from (
   union all select 'ledger.reservations', partition from ledger.reservations
   union all select 'ledger.api_keys', partition from ledger.api_keys
   union all select 'ledger.fee_entries', partition from ledger.fee_entries
+  union all select 'ledger.granted', partition from ledger.granted
+  union all select 'ledger.refunded', partition from ledger.refunded
   union all select 'ledger.entries', partition from ledger.entries
   union all select 'ledger.requests', partition from ledger.requests
 ) as rows where partition < 0 or partition >= $1
@@ -131,7 +134,7 @@ class Part:
         if self.shadow is not None:
             await self.shadow.begin()
         await self._fold(differences)
-        for check in (check_accounts, check_reservations, check_keys):
+        for check in (check_accounts, check_reservations, check_keys, check_lots, check_refunds):
             await check(self.connection, log.partition, log.fold, differences)
         if self.shadow is not None:
             await check_no_fees_after(self.connection, log.partition, log.position, differences)

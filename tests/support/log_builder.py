@@ -28,6 +28,7 @@ from tests.support.log_rows import (
     charged,
     split,
 )
+from tests.support.lot_rows import LotRows
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CATALOGUE = "c" * 64
@@ -101,6 +102,7 @@ class LogBuilder:
     commands: list[tuple[Any, ...]] = field(default_factory=list)
     fees: list[tuple[Any, ...]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    lots: LotRows = field(default_factory=LotRows)
 
     def event(self, kind: str, account_id: str, data: dict[str, Any], **envelope: Any) -> dict:
         """Append one event; `available` and `reserved` are added to money events."""
@@ -133,6 +135,7 @@ class LogBuilder:
         stream = stream_uuid(account_id)
         row = (self.partition, self.position, stream, story.version, TYPE_CODES[kind], raw, digest)
         self.rows.append(row)
+        self.lots.follow(body)
         caller = UUID(bytes=caller_bytes(body["command_id"]))
         self.commands.append((caller, KIND_CODES[KINDS[kind]], stream, self.position))
         for name, sign in (("fee", 1), ("fee_reversed", -1)):
@@ -330,6 +333,7 @@ class LogBuilder:
                 await connection.execute(INSERT_HOLD, *self._hold_row(res, hold))
             for key_id, data in self.keys.items():
                 await connection.execute(INSERT_KEY, *self._key_row(key_id, data))
+            await self.lots.write(connection)
         self.rows.clear()
         self.commands.clear()
         self.fees.clear()

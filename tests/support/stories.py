@@ -30,7 +30,7 @@ class Life:
         self.keys = {name: builder.key(name) for name in self.names}
         self.charged: list[tuple[str, str, int]] = []
         self.expired: list[tuple[str, str, int]] = []
-        self.clawed: list[tuple[str, int, int]] = []
+        self.clawed: list[tuple[str, int, int, str, int]] = []
         for name in self.names:
             builder.grant(name, 10_000)
 
@@ -101,9 +101,14 @@ class Life:
     def claw_back(self, name: str) -> None:
         grant = self.chance.choice(self.builder.stories[name].grants)
         amount, lost = self.chance.randint(0, grant.available), self.chance.randint(0, 5)
-        self.builder.claw_back(name, grant.no, amount, self.chance.choice(CAUSES), lost)
-        self.clawed.append((name, grant.no, amount))
+        standing = self.builder.lots.lots[name, grant.no]["causes"]
+        cause = self.chance.choice([cause for cause in CAUSES if cause not in standing])
+        self.builder.claw_back(name, grant.no, amount, cause, lost)
+        if cause in CAUSES[:2]:
+            self.clawed.append((name, grant.no, amount, cause, lost))
 
-    def reverse(self, _name: str) -> None:
+    def reverse(self, name: str) -> None:
         if self.clawed:
-            self.builder.reverse(*self.clawed.pop(), "dispute:dp_1")
+            self.builder.reverse(*self.clawed.pop())
+        else:
+            self.claw_back(name)

@@ -98,6 +98,7 @@ def _account(row: Columns, account: Account) -> Compared:
         state = orjson.loads(row["state"])
         yield "state.freezes", sorted(state["freezes"]), sorted(account.freezes)
         stored = {grant[0]: grant for grant in state["grants"]}
+        dues = {int(no): due[0] for no, due in state.get("dues", {}).items()}
     except (LookupError, TypeError, ValueError) as error:
         yield "state", f"{type(error).__name__}: {error}", "freezes and grants"
         return
@@ -111,6 +112,10 @@ def _account(row: Columns, account: Account) -> Compared:
         yield f"state.grants {no}", stored.get(no), computed
     for grant in account.grants.values():
         yield f"conservation of grant {grant.no}", grant.left_over, 0
+    owing = {grant.no: grant.due for grant in account.grants.values() if grant.due}
+    yield "state.dues", dues, owing
+    for payment, (claimed, target, issued) in account.claims().items():
+        yield f"claims on payment {payment}", claimed, min(target, issued)
 
 
 def _hold(row: Columns, hold: Hold) -> Compared:
