@@ -2,7 +2,7 @@
 --
 -- A data-modifying CTE does not see what its siblings insert: what opens and closes in one batch
 -- is netted out in memory. One row an account, or the upsert fails (SQLSTATE 21000).
--- The hot statement is `log` + `accounts`; a batch that changes more puts `rare` between.
+-- The hot statement is `log` + `balances`; a batch that changes more is `log` + `rare` + `accounts`.
 
 -- name: log
 with new_events as (
@@ -76,6 +76,17 @@ with new_events as (
     as c (account_id, grant_no, clawed, shortfall, causes)
   where granted.account_id = c.account_id and granted.grant_no = c.grant_no
 )
+
+-- name: balances
+-- Of accounts that have their row: a fifth cheaper than the upsert.
+update ledger.accounts set available = b.available, reserved = b.reserved, version = b.version,
+  position = b.position, head = b.head, armed = b.armed, next_expiry = b.next_expiry,
+  state = b.state
+from unnest(
+  $21::uuid[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[],
+  $27::boolean[], $28::timestamptz[], $29::bytea[])
+  as b (account_id, available, reserved, version, position, head, armed, next_expiry, state)
+where accounts.account_id = b.account_id
 
 -- name: accounts
 insert into ledger.accounts

@@ -96,10 +96,12 @@ class Batch:
 
     def finish(self) -> None:
         """Write the final row of each account and key that changed: one row each."""
-        for changed in self.overlay.accounts.values():
+        committed = self.overlay.base.accounts
+        for account_id, changed in self.overlay.accounts.items():
             if changed.account is not None:
+                before = committed.get(account_id, EMPTY).account
                 self.columns.account(
-                    changed.account, changed.version, changed.position, changed.head
+                    changed.account, before, changed.version, changed.position, changed.head
                 )
         for res, reservation in self.overlay.opened.items():
             if res in self._open_positions:

@@ -27,12 +27,14 @@ class Columns:
         self.refunded: dict[str, tuple[Any, ...]] = {}
         self.granted: list[tuple[Any, ...]] = []
         self.changed_lots: list[tuple[Any, ...]] = []
+        self.standing_changed = False
 
     @property
     def is_rare(self) -> bool:
         """Whether more changes than a plain hold and its settlement do."""
         return bool(
-            self.issued
+            self.standing_changed
+            or self.issued
             or self.changed_keys
             or self.notes
             or self.extended
@@ -92,13 +94,19 @@ class Columns:
                 (bare(account_id), no, change.clawed, change.shortfall, causes)
             )
 
-    def account(self, account: Account, version: int, position: int, head: str) -> None:
+    def account(
+        self, account: Account, before: Account | None, version: int, position: int, head: str
+    ) -> None:
+        """The row of an account; `before` is the account as its row says now, if it has one."""
+        status = account.status
+        if before is None or before.plan != account.plan or before.status != status:
+            self.standing_changed = True
         self.accounts.append(
             (
                 bare(account.account_id),
                 account.unit,
                 account.plan,
-                account.status,
+                status,
                 account.available,
                 account.reserved,
                 version,
@@ -149,9 +157,12 @@ class Columns:
             *_transposed(self.commands, 6),
             *_transposed(self.opened, 6),
             self.closed,
-            *_transposed(self.accounts, 12),
         ]
-        if self.is_rare:
+        accounts = _transposed(self.accounts, 12)
+        if not self.is_rare:
+            arguments += accounts[:1] + accounts[4:]
+        else:
+            arguments += accounts
             arguments += _transposed(self.issued, 14)
             arguments += _transposed(self.changed_keys, 3)
             arguments += _transposed(self.notes, 5)

@@ -101,7 +101,7 @@ class Store:
             "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off"
         )
         prepare = self.connection.prepare
-        self._append = await prepare(SQL["log"] + SQL["accounts"])
+        self._append = await prepare(SQL["log"] + SQL["balances"])
         self._append_rare = await prepare(SQL["log"] + SQL["rare"] + SQL["accounts"])
         self._commands = await prepare(SQL["commands_by_key"])
         self._accounts = await prepare(SQL["accounts_by_id"])

@@ -62,6 +62,18 @@ async def test_a_reply_is_in_the_log_and_in_the_rows(bench):
     assert not await is_open(bench, res)
 
 
+async def test_a_change_of_standing_reaches_the_row_of_an_account_that_has_one(bench):
+    account, key = await rich(bench)
+    standing = "select status, plan from ledger.accounts where account_id = $1"
+    freeze = {"reason": "manual"}
+    await bench.run(reserve(account, key, 1, bench.at), command(c.FreezeAccount, account, freeze))
+    assert tuple(await bench.connection.fetchrow(standing, account[5:])) == ("frozen", "payg")
+    await bench.run(command(c.UnfreezeAccount, account, freeze))
+    assert tuple(await bench.connection.fetchrow(standing, account[5:])) == ("open", "payg")
+    await bench.run(command(c.ChangePlan, account, {"plan": "pro", "catalogue": "0" * 64}))
+    assert tuple(await bench.connection.fetchrow(standing, account[5:])) == ("open", "pro")
+
+
 async def test_events_of_one_account_form_a_chain_within_and_across_batches(bench):
     account, key = await rich(bench)
     first, second = new_id("req"), new_id("req")
