@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 JUNIT := build/junit.xml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check guards bench requirements schemas lock
+.PHONY: help setup demo test check guards bench simulate requirements schemas lock
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,12 @@ guards: setup ## Remove each guard in a copy: its test must go red
 
 bench: setup ## Measure side by side with the alternatives into benchmarks/results
 	$(PY) -m benchmarks
+
+SEED ?= 1
+SEEDS ?= 1
+STEPS ?= 200
+simulate: setup ## Search by seed: SEED=7 STEPS=200 repeats one story, SEEDS=2000 tells that many
+	@$(PY) -m tests.seeded --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS)
 
 requirements: setup ## Each requirement, its tests and their results in the last make test
 	@$(PY) -m tests.support.requirements $(JUNIT)
