@@ -159,6 +159,33 @@ def events(
     raise typer.Exit(DIFFERENT if damaged else 0)
 
 
+@app.command()
+def rebuild(
+    projection: Annotated[str, typer.Argument(help="entries or requests", show_default=False)],
+    database_url: Annotated[
+        str,
+        typer.Option(
+            envvar="FAREBOX_DATABASE_URL",
+            help="postgresql://farebox_reader:…, who may write it; default: that of --data.",
+            show_default=False,
+        ),
+    ] = "",
+    data: Data = HOME,
+    *,
+    wait: Annotated[bool, typer.Option(help="Wait until the reader has made it anew.")] = True,
+) -> None:
+    """Throw a projection away and have the running reader make it anew. Nothing stops for it."""
+    from farebox import auditing, rebuilding
+    from farebox.audit_access import AuditError
+
+    try:
+        seen = rebuilding.rebuild(projection, database_url, data, auditing.teller(), wait=wait)
+    except AuditError as error:
+        _fail(str(error))
+    if wait:
+        print(f"{projection} has been made anew from {seen:,} events")
+
+
 def _fail(error: str) -> NoReturn:
     print(f"farebox: {error}", file=sys.stderr)
     raise typer.Exit(NOT_DONE)

@@ -103,10 +103,14 @@ class Follower:
             projector = Projector(connection, self.partition)
             await projector.begin()
             while True:
-                if not await self._step(connection, projector):
+                # Somebody may have emptied a projection to have it made anew (rebuild.py).
+                try:
+                    if await self._step(connection, projector):
+                        continue
                     await self._woken()
-                    # Somebody may have emptied a projection to have it made anew.
-                    await projector.begin()
+                except MovedByAnotherError as error:
+                    log.warning("%s: going on from where it is", error)
+                await projector.begin()
         finally:
             await _close(connection)
 

@@ -129,7 +129,7 @@ class Queries:
 
     async def entries(self, p: int, question: q.EntriesQuestion) -> Told:
         account = parse_id(question.account_id, "acct")
-        log_end, as_of = await self._caught_up(p, account, entry_projection.NAME)
+        log_end, as_of, _ = await self._caught_up(p, account, entry_projection.NAME)
         after = [int(part) for part in (question.after or "0:0").split(":")]
         if question.after is None:
             after = [0, -1]
@@ -142,9 +142,12 @@ class Queries:
 
     async def request(self, p: int, question: q.RequestQuestion) -> Told:
         account = parse_id(question.account_id, "acct")
-        log_end, as_of = await self._caught_up(p, account, request_projection.NAME)
+        log_end, as_of, late = await self._caught_up(p, account, request_projection.NAME)
         res = parse_id(question.res, "req")
         row = await self._pool.fetchrow(SQL["request"], res, account)
+        if row is None and late:
+            # It may be among those that were not projected yet, or not made anew yet.
+            raise QueryError("unavailable", f"receipts have come to {as_of} of {log_end}")
         if row is None:
             raise QueryError("unknown_request", "no such request of this account")
         return Told(receipt(row), log_end, as_of)
@@ -224,8 +227,8 @@ class Queries:
             raise QueryError(code, f"nothing of that name here ({code})")
         return row
 
-    async def _caught_up(self, p: int, account: UUID, projection: str) -> tuple[int, int]:
-        """Wait a moment until a projection knows everything of an account: (log end, reached).
+    async def _caught_up(self, p: int, account: UUID, projection: str) -> tuple[int, int, bool]:
+        """Wait a moment until a projection knows all of an account: (log end, reached, late).
 
         So a caller reads what it wrote, through whichever process; when the projection is late
         the answer says how far it came.
@@ -235,7 +238,7 @@ class Queries:
             row = await self._row("unknown_account", "standing", p, account, projection)
             late = row["reached"] < row["needed"]
             if not late or self._clock.monotonic() >= deadline:
-                return row["log_end"], row["reached"]
+                return row["log_end"], row["reached"], late
             self._nudge(p)
             await asyncio.sleep(LOOK_AGAIN_S)
 
