@@ -40,7 +40,7 @@ from libs.events.fields import (
 
 MAX_PAGE: Final = 500
 Limit = Annotated[int, Field(strict=True, ge=1, le=MAX_PAGE)]
-Cursor = Annotated[str, Field(strict=True, pattern="^[0-9]{1,16}:[0-9]{1,5}$")]
+Cursor = Annotated[str, Field(strict=True, pattern="^[0-9]{1,16}:[0-9]{1,4}$")]
 """`position:line` of the last entry of the page before."""
 
 

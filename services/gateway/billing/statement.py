@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from libs.events.fields import MAX_COUNT
 from libs.events.money import decimal_text
 from services.gateway.billing.context import Caller, Owner, TheBilling
 from services.gateway.ledger_calls import ask
@@ -12,6 +13,8 @@ from services.gateway.ledger_calls import ask
 router = APIRouter(tags=["statement"])
 
 _PAGE = 100
+
+Position = Annotated[int | None, Query(ge=0, le=MAX_COUNT)]
 
 
 class Balance(BaseModel):
@@ -55,9 +58,7 @@ class Entries(BaseModel):
 
 
 @router.get("/balance")
-async def balance(
-    billing: TheBilling, key: Caller, min_position: Annotated[int | None, Query(ge=0)] = None
-) -> Balance:
+async def balance(billing: TheBilling, key: Caller, min_position: Position = None) -> Balance:
     """The balance of the key's account.
 
     `min_position`: wait a moment until what happened up to there is in the answer; compare
@@ -82,7 +83,7 @@ async def balance(
 async def entries(
     billing: TheBilling,
     key: Owner,
-    after: Annotated[str | None, Query(pattern="^[0-9]{1,16}:[0-9]{1,5}$")] = None,
+    after: Annotated[str | None, Query(pattern="^[0-9]{1,16}:[0-9]{1,4}$")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = _PAGE,
 ) -> Entries:
     """The statement, oldest line first. `after` is `next` of the page before."""
