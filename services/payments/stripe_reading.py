@@ -123,7 +123,10 @@ def delivered(raw: bytes) -> Event:
 
     Raises ValueError for JSON that is no event.
     """
-    body = json.loads(raw)
+    try:
+        body = json.loads(raw)
+    except RecursionError as error:
+        raise ValueError("not an event: too deep") from error
     if not isinstance(body, dict) or body.get("object") != "event":
         raise ValueError("not an event")
     return _event(body, raw)
@@ -132,16 +135,23 @@ def delivered(raw: bytes) -> Event:
 def _event(body: Mapping[str, Any], raw: bytes | None) -> Event:
     try:
         return Event(
-            id=str(body["id"]),
-            type=str(body["type"]),
-            object_id=str(body["data"]["object"].get("id", "")),
+            id=_storable(body["id"]),
+            type=_storable(body["type"]),
+            object_id=_storable(body["data"]["object"].get("id") or ""),
             created=datetime.fromtimestamp(int(body["created"]), UTC),
             livemode=bool(body["livemode"]),
-            api_version=body.get("api_version"),
+            api_version=_storable(body.get("api_version") or "") or None,
             payload=raw or json.dumps(body, default=str).encode(),
         )
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise ValueError(f"not an event: {error!r}") from error
+
+
+def _storable(text: Any) -> str:
+    """A text that a table can hold: no NUL, no half of a surrogate pair."""
+    if not isinstance(text, str) or not text.isprintable():
+        raise TypeError("an id, a type or a version is no text")
+    return text
 
 
 def _id(value: Any) -> str | None:

@@ -59,7 +59,17 @@ async def test_a_repeat_is_200_and_stored_once(world):
 
 
 async def test_signed_nonsense_is_400(world):
-    for body in ("[]", "nothing", '{"object": "event"}'):
+    event = json.loads(BODY)
+    odd = [
+        event | {"id": "evt_\0"},
+        event | {"type": ["x"]},
+        event | {"created": 10**18},
+        event | {"api_version": 7},
+        event | {"data": {"object": {"id": ["x"]}}},
+    ]
+    surrogate = BODY.replace("evt_1", "evt_\\ud800")
+    bodies = ("[]", "nothing", '{"object": "event"}', "[" * 50_000, surrogate)
+    for body in (*bodies, *(json.dumps(event) for event in odd)):
         assert (await deliver(world, sign(body, SECRET), body)).status_code == 400
     assert await stored(world) == 0
 
