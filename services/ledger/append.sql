@@ -135,6 +135,11 @@ with named as (
 )
 select g.* from named join ledger.granted g using (account_id, payment)
 
+-- name: expiring_accounts
+select account_id, next_expiry, state from ledger.accounts
+where partition = $1 and next_expiry <= $2 and (next_expiry, account_id) > ($3, $4::uuid)
+order by next_expiry, account_id limit $5
+
 -- name: open_reservations
 select state from ledger.reservations where partition = $1
 

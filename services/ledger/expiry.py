@@ -1,25 +1,52 @@
-"""Closing reservations that nobody settled, a grace after their deadline (RSV-4)."""
+"""Closing what nobody closes: unsettled reservations (RSV-4), grants of idle accounts (CRD-4)."""
 
 import asyncio
 import heapq
-from collections.abc import Iterable
-from datetime import timedelta
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-from libs.events.commands import KIND_CODES, ExpireReservation, ExpireReservationData
+import asyncpg
+import orjson
+
+from libs.events.commands import (
+    KIND_CODES,
+    Command,
+    ExpireGrant,
+    ExpireGrantData,
+    ExpireReservation,
+    ExpireReservationData,
+)
 from libs.events.fingerprints import fingerprint
 from libs.events.ids import caller_bytes
 from libs.events.times import to_text
+from libs.runtime.errors import DatabaseUnavailable
 from libs.runtime.metrics import counter
 from services.ledger.batch import Pending
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Reservation
 from services.ledger.settings import LedgerSettings
+from services.ledger.statements import load
 from services.ledger.store import CommandKey
 from services.ledger.writer import Writer
 
 expired = counter(
     "ledger_expiries_total", "Reservations handed to expiry, a grace after their deadline"
 )
+grants_expired = counter(
+    "ledger_grant_expiries_total", "Grants of idle accounts handed to expiry when it was due"
+)
+log = logging.getLogger(__name__)
+
+SQL = load("append.sql")
+LOOK_EVERY_S = 60.0
+LOOK_AHEAD = timedelta(minutes=10)
+PAGE = 1000
+TROUBLE = (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+START = (datetime.fromtimestamp(0, UTC), UUID(int=0))
 
 
 class Expiry:
@@ -69,5 +96,95 @@ def _expiry_of(reservation: Reservation) -> Pending:
         correlation_id=reservation.res,
         data=ExpireReservationData(res=reservation.res),
     )
+    return _internal(command)
+
+
+class GrantExpiry:
+    """Expires grants of accounts that nobody uses; those in use expire with the next command.
+
+    Reads ahead what falls due soon, page by page, on a connection of its own. A grant that is
+    made meanwhile and ends sooner is seen by the next look. An entry that is out of date does no
+    harm: the command finds nothing to expire and is declined.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        queue: CommandQueue,
+        settings: LedgerSettings,
+        connect: Callable[[], Awaitable["asyncpg.Connection[Any]"]],
+    ) -> None:
+        self._writer = writer
+        self._queue = queue
+        self._tick_s = settings.expiry_tick_s
+        self._connect = connect
+        self._soon: deque[tuple[datetime, str, int]] = deque()
+        self._after = START
+        self._next_look = 0.0
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.tick()
+            except TROUBLE as error:
+                log.warning("cannot see which grants expire: %r", error)
+            await asyncio.sleep(self._tick_s)
+
+    async def tick(self) -> None:
+        """Look ahead when it is time to, then queue what is due."""
+        monotonic = self._writer.clock.monotonic()
+        if monotonic >= self._next_look:
+            self._next_look = monotonic + LOOK_EVERY_S
+            await self._look()
+        now = self._writer.now().at
+        while self._soon and self._soon[0][0] <= now:
+            _, account_id, no = self._soon.popleft()
+            grants_expired.inc()
+            self._queue.put_expiry(_grant_expiry_of(account_id, no))
+        if not self._soon and self._after != START:
+            self._next_look = monotonic  # all of a full page was due: go on behind it
+
+    async def _look(self) -> None:
+        connection = await self._connect()
+        try:
+            partition, until = self._writer.store.partition, self._writer.now().at + LOOK_AHEAD
+            rows = await connection.fetch(
+                SQL["expiring_accounts"], partition, until, *self._after, PAGE
+            )
+        finally:
+            await connection.close()
+        self._soon = deque(
+            (row["next_expiry"], f"acct_{row['account_id'].hex}", no)
+            for row in rows
+            if (no := _first_to_expire(row["state"])) is not None
+        )
+        full = len(rows) == PAGE
+        self._after = (rows[-1]["next_expiry"], rows[-1]["account_id"]) if full else START
+
+
+def _first_to_expire(state: bytes) -> int | None:
+    """The grant whose expiry the row names, None when all of it is reserved by now."""
+    ends = [
+        (expires_at, no)
+        for no, available, _, _, expires_at, *_ in orjson.loads(state)["grants"]
+        if available and expires_at
+    ]
+    return min(ends)[1] if ends else None
+
+
+def _grant_expiry_of(account_id: str, no: int) -> Pending:
+    caller_id = f"expire_grant:{account_id}:{no}"
+    command = ExpireGrant(
+        kind="ExpireGrant",
+        caller_id=caller_id,
+        account_id=account_id,
+        correlation_id=caller_id,
+        data=ExpireGrantData(grant_no=no),
+    )
+    return _internal(command)
+
+
+def _internal(command: Command) -> Pending:
+    """A command that the ledger gives itself: nobody waits for its reply."""
     key = CommandKey(caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id)
     return Pending(command, key, fingerprint(command), None)

@@ -19,7 +19,7 @@ from libs.runtime.supervision import Lifecycle
 from services.ledger.batch import Published
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Reservation
-from services.ledger.expiry import Expiry
+from services.ledger.expiry import Expiry, GrantExpiry
 from services.ledger.intake import Intake
 from services.ledger.relay import Relay
 from services.ledger.settings import LedgerSettings
@@ -93,6 +93,9 @@ class Leader:
     async def _reading(self) -> "asyncpg.Connection[Any]":
         return await connect(self.settings, application_name=f"farebox-relay-{self.partition}")
 
+    async def _looking(self) -> "asyncpg.Connection[Any]":
+        return await connect(self.settings, application_name=f"farebox-expiry-{self.partition}")
+
     def _lost(self, _connection: object) -> None:
         if not self._closing:
             self.lifecycle.die(f"partition {self.partition}: its database connection was lost")
@@ -118,6 +121,7 @@ class Leader:
         self._writer = writer
         self._expiry = Expiry(writer, queue, settings)
         self._expiry.watch(working.reservations.values())
+        grants = GrantExpiry(writer, queue, settings, self._looking)
         intake = Intake(
             self.partition, self.installation.partitions, queue, settings,
             incarnation=self.installation.incarnation,
@@ -133,6 +137,7 @@ class Leader:
         beside = [
             spawn(self.relay.run(), f"relay-{self.partition}"),
             spawn(self._expiry.run(), f"expiry-{self.partition}"),
+            spawn(grants.run(), f"grant-expiry-{self.partition}"),
             spawn(self._drain(intake, queue, drained), f"drain-{self.partition}"),
         ]
         try:
