@@ -23,8 +23,11 @@ async def provider(farebox):
 
 @pytest.fixture
 async def nats(farebox):
-    """The stack's NATS server, which a test may kill: it runs again after the test."""
+    """The stack's NATS server, which a test may kill: it runs again after the test.
+
+    It is started in the test's own thread: a server ends with the thread that started it.
+    """
     server = farebox.database.stack.nats
     yield server
     if not server.alive:
-        server.start()  # not in a thread: the server goes when the thread that made it ends
+        server.start()

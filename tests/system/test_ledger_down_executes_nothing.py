@@ -33,11 +33,10 @@ async def thaw(farebox):
 
 
 async def cut(farebox):
-    await asyncio.to_thread(farebox.database.stack.nats.kill)
+    farebox.database.stack.nats.kill()
 
 
 async def mend(farebox):
-    # Not in a thread: the server goes when the thread that made it ends.
     farebox.database.stack.nats.start()
 
 

@@ -66,7 +66,7 @@ async def test_a_settlement_made_while_nats_is_down_survives_the_gateways_kill(
         )
     ]
     await called(provider, 3)
-    await asyncio.to_thread(nats.kill)
+    nats.kill()
     provider.record.release()
     whole, stream, score = await asyncio.gather(*requests)
     # Every client has its whole answer, and what it owes is on disk.
@@ -76,7 +76,7 @@ async def test_a_settlement_made_while_nats_is_down_survives_the_gateways_kill(
     assert farebox.metric(gateway, "journal_depth") == 3
     await farebox.kill(gateway)
 
-    nats.start()  # not in a thread: the server goes when the thread that made it ends
+    nats.start()
     await farebox.start("gateway-2")
     used = sum(charge_of(call.usage) for call in provider.record.calls if call.usage)
     assert await farebox.settled(dollars) == DOLLAR - used
