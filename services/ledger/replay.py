@@ -283,6 +283,7 @@ def _clawed_back(fold: Fold, account: Account, _event: Data, data: Data) -> None
         grant.shortfall += int(data["shortfall"])
         grant.due = int(data["due"])
         grant.causes[data["cause"]] = int(data["target"])
+        account.causes.add(data["cause"])
         if grant.due > grant.reserved:
             fold.found("data.due", grant.due, f"at most {grant.reserved}, what is reserved")
 
@@ -296,8 +297,10 @@ def _clawback_reversed(fold: Fold, account: Account, _event: Data, data: Data) -
     grant.claimed -= amount
     grant.shortfall -= int(data["shortfall_cancelled"])
     grant.due -= int(data["due_cancelled"])
-    if grant.causes.pop(data["cause"], None) is None:
-        fold.found("data.cause", data["cause"], "a claim on this grant")
+    # It may give back on a grant of the payment what another claim took there.
+    grant.causes.pop(data["cause"], None)
+    if data["cause"] not in account.causes:
+        fold.found("data.cause", data["cause"], "a claim on this account")
     if min(grant.claimed, grant.shortfall, grant.due) < 0:
         parts = (grant.claimed, grant.shortfall, grant.due)
         fold.found(f"claims on grant {grant.no}", " / ".join(map(str, parts)), "never negative")

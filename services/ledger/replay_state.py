@@ -63,8 +63,8 @@ class Account:
     """Where one account (or the partition's own stream) stands after the events so far."""
 
     __slots__ = (
-        "account_id", "available", "closed", "freezes", "grants", "head", "partition", "plan",
-        "position", "refunds", "reserved", "unit", "uuid", "version",
+        "account_id", "available", "causes", "closed", "freezes", "grants", "head", "partition",
+        "plan", "position", "refunds", "reserved", "unit", "uuid", "version",
     )  # fmt: skip
 
     def __init__(self, account_id: str, partition: int) -> None:
@@ -75,6 +75,8 @@ class Account:
         self.plan: str | None = None
         self.closed = False
         self.freezes: list[str] = []
+        self.causes: set[str] = set()
+        """The causes that ever claimed something of a payment."""
         self.grants: dict[int, Grant] = {}
         self.refunds: dict[str, Refunds] = {}
         self.available = self.reserved = 0

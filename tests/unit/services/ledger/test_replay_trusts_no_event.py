@@ -1,9 +1,24 @@
 """The fold computes balances, grants and holds by itself and names every claim that differs."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
 
 from services.ledger.replay import Fold
+from tests.support.deciding import (
+    Rules,
+    clawback,
+    issue_key,
+    open_account,
+    refund,
+    reserve,
+    reverse,
+    settle,
+)
+from tests.support.deciding import (
+    grant as granted,
+)
 from tests.support.log_builder import LogBuilder
 from tests.support.stories import live
 
@@ -210,3 +225,30 @@ def test_a_refund_to_a_new_grant_moves_what_the_old_one_had_charged():
     parent, born = fold.accounts[name].grants[1], fold.accounts[name].grants[2]
     assert (parent.charged, parent.moved, born.available, born.charged) == (350, 250, 250, 0)
     assert (parent.left_over, born.left_over) == (0, 0)
+
+
+def test_a_reversal_may_give_back_what_another_claim_took():
+    """Two claims overlap: the second is reversed on a grant that only the first one named."""
+    account, key = "acct_" + "1" * 32, "key_" + "1" * 32
+    rules = Rules()
+    rules.run(open_account(account))
+    rules.run(issue_key(account, key, rules.at))
+    expires_at = rules.at + timedelta(minutes=1)
+    paid = {"source": "purchase", "payment": "pi_1", "expires_at": expires_at}
+    rules.run(granted(account, 300, **paid))
+    for number, amount in ((1, 100), (2, 200)):
+        res = f"req_{number:032x}"
+        rules.run(reserve(account, key, amount, rules.at, res=res))
+        rules.run(settle(account, res, amount))
+    rules.run(clawback(account, "pi_1", 150, 300, "dispute:1"))  # lost: it is spent
+    rules.after(minutes=2).run(refund(account, "req_" + f"{2:032x}", 150))  # to a child
+    rules.run(clawback(account, "pi_1", 300, 300, "dispute:2"))  # taken of the child
+    rules.run(reverse(account, "dispute:2"))
+    envelope = {"account_id": account, "partition": 0}
+    bodies = [
+        {**envelope, "position": n, "type": event.type, "data": event.data}
+        for n, event in enumerate(rules.events, start=1)
+    ]
+    reversed_ = [b["data"]["grant_no"] for b in bodies if b["type"] == "ClawbackReversed"]
+    assert reversed_ == [1, 2]
+    assert folded(bodies)[1] == []
