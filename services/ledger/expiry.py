@@ -42,6 +42,8 @@ grants_expired = counter(
 log = logging.getLogger(__name__)
 
 SQL = load("append.sql")
+AGAIN = timedelta(minutes=1)
+"""After so long an expiry that was queued is looked at again: its append may have been refused."""
 LOOK_EVERY_S = 60.0
 LOOK_AHEAD = timedelta(minutes=10)
 PAGE = 1000
@@ -75,7 +77,8 @@ class Expiry:
 
     def queue_due(self) -> None:
         """Queue an expiry for every reservation still open a grace after its deadline."""
-        due = to_text(self._writer.now().at - self._grace)
+        at = self._writer.now().at - self._grace
+        due, again = to_text(at), to_text(at + AGAIN)
         while self._deadlines and self._deadlines[0][0] <= due:
             expires_at, res = heapq.heappop(self._deadlines)
             reservation = self._writer.working.reservations.get(res)
@@ -86,6 +89,7 @@ class Expiry:
                 continue
             expired.inc()
             self._queue.put_expiry(_expiry_of(reservation))
+            heapq.heappush(self._deadlines, (again, res))
 
 
 def _expiry_of(reservation: Reservation) -> Pending:

@@ -73,11 +73,13 @@ class Writer:
 
     async def take_over(self) -> None:
         """Read where the log ends and what is open. Only after the lock is held."""
-        self.working.forget()
         self.position, occurred_at = await self.store.last_event()
         if occurred_at is not None:
             self.last_at = max(self.last_at, from_text(occurred_at))
-        self.working.reservations.update(await self.store.open_reservations())
+        open_reservations = await self.store.open_reservations()
+        # At once: expiry runs beside this, and must never see a reservation missing that is open.
+        self.working.forget()
+        self.working.reservations.update(open_reservations)
         await self._ensure_room()
 
     async def run(self, drained: asyncio.Event) -> None:
