@@ -84,7 +84,11 @@ class CreditsExpired(Event):
 
 
 class CreditsClawedBackData(MoneyData):
-    """Of the `target`, `amount` is taken now, `due` when it comes back, `shortfall` is lost."""
+    """What a claim takes of one grant, of a `target` that is the whole payment's.
+
+    `amount` is taken now and `shortfall` is lost, both on top of earlier events; `due` is what the
+    grant still owes after this event, taken as soon as it comes back from a hold.
+    """
 
     cause: ClawbackCause
     payment: Reference | None

@@ -136,12 +136,15 @@ def _expired_grant(data: Data) -> list[Change]:
 
 
 def _clawed_back(data: Data) -> list[Change]:
+    """No line when all of it was spent or is still held: nothing that was available is taken."""
     kind = "adjustment" if data["cause"] in {"adjustment", "write_off"} else "clawback"
-    return [Change(kind, -int(data["amount"]), reason_code=data["cause"])]
+    amount = int(data["amount"])
+    return [Change(kind, -amount, reason_code=data["cause"])] if amount else []
 
 
 def _clawback_reversed(data: Data) -> list[Change]:
-    return [Change("clawback", int(data["amount"]), reason_code=data["cause"])]
+    amount = int(data["amount"])
+    return [Change("clawback", amount, reason_code=data["cause"])] if amount else []
 
 
 LINES: Mapping[str, Callable[[Data], list[Change]]] = {

@@ -132,3 +132,11 @@ def test_a_line_names_its_reservation_key_operation_and_time(account):
     assert entry.operation == "score-image"
     assert (entry.position, entry.partition, entry.line) == (builder.position, 0, 0)
     assert entry.occurred_at == builder.at
+
+
+def test_a_clawback_of_what_was_spent_takes_nothing_and_has_no_line(account):
+    builder, name, _ = account
+    builder.claw_back(name, 1, 0, "dispute:dp_1", lost=10)
+    assert lines(bodies(builder)[-1]) == []
+    builder.reverse(name, 1, 0, "dispute:dp_1", lost=10)
+    assert lines(bodies(builder)[-1]) == []
