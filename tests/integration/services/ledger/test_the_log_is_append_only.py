@@ -120,6 +120,8 @@ def ledger_rights(table):
         "accounts": {"insert", "update"},
         "api_keys": {"insert", "update"},
         "reservations": {"insert", "update", "delete"},
+        "granted": {"insert", "update"},
+        "refunded": {"insert", "update"},
     }[table]
 
 
