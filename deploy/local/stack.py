@@ -23,6 +23,7 @@ _CREDENTIALS: Mapping[str, tuple[str | None, str | None]] = {
     "provision": (None, "provision"),
     "migrate": ("owner", None),
     "audit": ("auditor", None),
+    "auditor": ("auditor", None),
 }
 
 
@@ -107,7 +108,7 @@ class LocalStack:
 
         Args:
             process: `ledger`, `reader`, `gateway`, `admin`, `payments`, `recharge`, `provision`,
-                `migrate`, `audit`; a worker's number may follow (`gateway-2`).
+                `migrate`, `audit`, `auditor`; a worker's number may follow (`gateway-2`).
             database: which database its role connects to.
         """
         role, user = _CREDENTIALS[process.partition("-")[0]]

@@ -35,3 +35,17 @@ class ReaderSettings(Settings):
     connections: int = 4
     """Connections that answer questions; each partition's projections have one of their own."""
     questions_at_once: int = 64
+
+
+class AuditorSettings(Settings):
+    """What the self-audit reads from the environment. Durations in seconds."""
+
+    verify_s: float = 900.0
+    """The pause between two verifications of the whole ledger."""
+    verify_projections: bool = True
+    """Also the statement, the receipts, fees and commands: most of the time it takes."""
+    check_s: float = 30.0
+    """The pause between two rounds of quick checks."""
+    overdue_after_s: float = 300.0
+    """How long after its deadline an open reservation is overdue: more than the expiry's grace and
+    its quiet after a take-over together."""

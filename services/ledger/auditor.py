@@ -1,0 +1,164 @@
+"""The self-audit: proves the ledger against its log again and again, and says when it cannot.
+
+It reads Postgres only, as farebox_auditor, and changes nothing. While anything differs it is not
+ready, its metrics say how much, and its log says what.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+
+import asyncpg
+
+from libs.runtime.clock import SystemClock
+from libs.runtime.database import Connection, connect
+from libs.runtime.errors import DatabaseUnavailable
+from libs.runtime.health import Health, serve_health
+from libs.runtime.metrics import counter, gauge
+from libs.runtime.supervision import Lifecycle
+from services.ledger.checks.quick import overdue, unbalanced
+from services.ledger.checks.reading import NotInstalledError
+from services.ledger.checks.report import Difference
+from services.ledger.projections.projector import NAMES
+from services.ledger.rebuild import standing
+from services.ledger.settings import AuditorSettings
+from services.ledger.verify import Report, verify
+
+log = logging.getLogger(__name__)
+
+LOGGED = 20
+"""Differences that are logged one by one; the metrics count all."""
+
+Work = Callable[[Connection], Awaitable[str | None]]
+"""Returns the problem it found, None when all is well."""
+
+verified = counter("audit_verifications_total", "Verifications of the whole ledger that ended")
+failed = counter("audit_failures_total", "Checks that could not be done")
+differing = gauge("audit_differences", "Differences that the last verification found")
+events = gauge("audit_verified_events", "Events that the last verification read")
+took = gauge("audit_verify_seconds", "How long the last verification took")
+ended = gauge("audit_verified_at_seconds", "When it ended, in seconds since 1970")
+overdue_now = gauge("audit_overdue_reservations", "Reservations that should be closed by now")
+unbalanced_now = gauge("audit_unbalanced_accounts", "Accounts below zero, or unlike their holds")
+
+
+async def serve(settings: AuditorSettings, lifecycle: Lifecycle) -> None:
+    """Audit until stopped."""
+    health = Health()
+    auditor = Auditor(settings)
+    repeated = (
+        Repeated("quick checks", settings.check_s, auditor.check, settings),
+        # A long log takes long: the first verification may not keep the process from being ready.
+        Repeated("verification", settings.verify_s, auditor.verify, settings, ready=True),
+    )
+    for each in repeated:
+        health.add(each.name, each.health)
+    async with serve_health(settings, health, lifecycle):
+        for each in repeated:
+            lifecycle.spawn(each.run(), each.name)
+        await lifecycle.stopping.wait()
+    await lifecycle.close()
+
+
+class Repeated:
+    """Does something every so often, on a connection of its own; failing is not the end of it."""
+
+    def __init__(
+        self,
+        name: str,
+        every_s: float,
+        work: Work,
+        settings: AuditorSettings,
+        *,
+        ready: bool = False,
+    ) -> None:
+        self.name = name
+        self._every_s = every_s
+        self._work = work
+        self._settings = settings
+        self._problem: str | None = None if ready else "starting"
+
+    def health(self) -> str | None:
+        """What the last time found, or why it could not be done."""
+        return self._problem
+
+    async def run(self) -> None:
+        """Repeat until cancelled."""
+        while True:
+            try:
+                self._problem = await self._once()
+            except (
+                DatabaseUnavailable,
+                NotInstalledError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                OSError,
+            ) as error:
+                failed.inc()
+                self._problem = f"not done: {error}"
+                log.warning("%s could not be done: %s", self.name, error)
+            await asyncio.sleep(self._every_s)
+
+    async def _once(self) -> str | None:
+        connection = await connect(self._settings)
+        try:
+            return await self._work(connection)
+        finally:
+            await connection.close()
+
+
+class Auditor:
+    """The checks, and what they tell."""
+
+    def __init__(self, settings: AuditorSettings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._tables: set[str] = set()
+
+    async def check(self, connection: Connection) -> str | None:
+        """Overdue reservations, balances and holds, and how far the projections are behind."""
+        late = await overdue(connection, self._settings.overdue_after_s)
+        wrong = await unbalanced(connection)
+        overdue_now.set(late.count)
+        unbalanced_now.set(wrong.count)
+        for name in NAMES:
+            at = await standing(connection, name)
+            behind = "Events that a projection has not seen yet"
+            gauge("audit_projection_lag", behind, projection=name).set(at.events - at.seen)
+        _log([*late.listed, *wrong.listed])
+        found = []
+        if late.count:
+            found.append(f"{late.count} overdue reservations")
+        if wrong.count:
+            found.append(f"{wrong.count} unbalanced accounts")
+        return ", ".join(found) or None
+
+    async def verify(self, connection: Connection) -> str | None:
+        """Everything: every event, and every table against the log."""
+        projections = self._settings.verify_projections
+        report = await verify(connection, log.debug, projections=projections)
+        self._tell(report)
+        if report.ok:
+            log.info("%d events verified in %.1f s", report.events, report.seconds)
+            return None
+        _log(report.differences)
+        log.error("%d differences in %d events", report.difference_count, report.events)
+        return f"{report.difference_count} differences, the first: {report.differences[0]}"
+
+    def _tell(self, report: Report) -> None:
+        verified.inc()
+        differing.set(report.difference_count)
+        events.set(report.events)
+        took.set(round(report.seconds, 3))
+        ended.set(round(self._clock.now().timestamp(), 3))
+        by_table = Counter(difference.table for difference in report.differences)
+        self._tables |= by_table.keys()
+        for table in self._tables:
+            which = "Differences of the last verification by table, of the first thousand"
+            gauge("audit_table_differences", which, table=table).set(by_table[table])
+
+
+def _log(differences: Iterable[Difference]) -> None:
+    for difference in list(differences)[:LOGGED]:
+        log.error("different: %s", difference)

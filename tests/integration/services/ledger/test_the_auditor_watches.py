@@ -1,0 +1,154 @@
+"""The self-audit is ready while the ledger is what its log says, and tells what is not."""
+
+import json
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from services.ledger import auditor
+from services.ledger.settings import AuditorSettings
+from tests.support.log_builder import LogBuilder
+from tests.support.projecting import connection_of, project
+from tests.support.services import running
+from tests.support.settings import settings_for
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.requirement("AUD-6")
+
+FAST = {"check_s": 0.02, "verify_s": 0.02, "overdue_after_s": 10**9}
+
+
+@pytest.fixture(scope="module")
+async def story(database):
+    builder = LogBuilder()
+    builder.name = builder.account()
+    key = builder.key(builder.name)
+    builder.grant(builder.name, 10_000)
+    builder.settle(builder.reserve(builder.name, key, 4000), 1500)
+    builder.open = builder.reserve(builder.name, key, 700)
+    async with connection_of(database, "owner") as owner:
+        await owner.execute(
+            "insert into ledger.installation (partitions) values (3) on conflict do nothing"
+        )
+    async with connection_of(database, "ledger") as ledger:
+        await builder.write(ledger)
+    await project(database)
+    return builder
+
+
+class Watched:
+    """What the process says of itself."""
+
+    def __init__(self, client, port):
+        self._client = client
+        self._url = f"http://127.0.0.1:{port}"
+
+    async def problems(self):
+        return (await self._client.get(f"{self._url}/health/ready")).json()["problems"]
+
+    async def metrics(self):
+        lines = (await self._client.get(f"{self._url}/metrics")).text.splitlines()
+        named = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name.removeprefix("farebox_audit_"): value for name, value in named}
+
+
+@asynccontextmanager
+async def watching(database, folder, **given):
+    settings = settings_for(
+        AuditorSettings, "auditor", database, process_name="auditor", data_dir=folder,
+        **(FAST | given),
+    )  # fmt: skip
+    async with running(auditor.serve, settings), httpx.AsyncClient() as client:
+        port = json.loads((folder / "run" / "auditor.json").read_text())["ports"]["health"]
+        yield Watched(client, port)
+
+
+@asynccontextmanager
+async def tampered(database, change, back):
+    database.sql(f"set session_replication_role = replica; {change}")
+    try:
+        yield
+    finally:
+        database.sql(f"set session_replication_role = replica; {back}")
+
+
+async def test_a_sound_ledger_is_verified_again_and_again(database, story, tmp_path):
+    async with watching(database, tmp_path) as watched:
+        before = int((await watched.metrics())["verifications_total"])
+
+        async def again():
+            return int((await watched.metrics())["verifications_total"]) > before + 2
+
+        await until(again)
+        told = await watched.metrics()
+        assert await watched.problems() == {}
+    assert (told["differences"], told["verified_events"]) == ("0", "6")
+    assert (told["overdue_reservations"], told["unbalanced_accounts"]) == ("0", "0")
+    assert told['projection_lag{projection="entries"}'] == "0"
+    assert float(told["verified_at_seconds"]) > 1.7e9
+
+
+TAMPERED = [
+    (
+        "update ledger.entries set amount = amount {}",
+        "verification", "ledger.entries", 'table_differences{table="ledger.entries"}',
+    ),
+    (
+        "update ledger.accounts set reserved = reserved {}",
+        "quick checks", "1 unbalanced accounts", "unbalanced_accounts",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "check", "said", "metric"), TAMPERED)
+async def test_a_difference_ends_readiness_until_it_is_gone(
+    database, story, tmp_path, caplog, change, check, said, metric
+):
+    async with watching(database, tmp_path) as watched:
+
+        async def told():
+            return said in (await watched.problems()).get(check, "")
+
+        async def well():
+            return await watched.problems() == {}
+
+        async with tampered(database, change.format("+ 1"), change.format("- 1")):
+            await until(told)
+            assert int((await watched.metrics())[metric]) >= 1
+            assert "different: ledger." in caplog.text
+        await until(well)
+        assert (await watched.metrics())[metric] == "0"
+
+
+async def test_an_overdue_reservation_is_named(database, story, tmp_path, caplog):
+    move = "update ledger.reservations set expires_at = expires_at {} interval '40 years'"
+    async with (
+        watching(database, tmp_path) as watched,
+        tampered(database, move.format("-"), move.format("+")),
+    ):
+
+        async def told():
+            return (await watched.problems()).get("quick checks") == "1 overdue reservations"
+
+        await until(told)
+        assert (await watched.metrics())["overdue_reservations"] == "1"
+        assert story.open in caplog.text
+
+
+async def test_a_database_that_is_away_is_a_problem_and_not_the_end(database, story, tmp_path):
+    refuse = "alter role farebox_auditor {}login"
+    async with watching(database, tmp_path) as watched:
+        before = int((await watched.metrics())["failures_total"])
+
+        async def away():
+            problems = await watched.problems()
+            return all("not done" in problems.get(n, "") for n in ("quick checks", "verification"))
+
+        async def well():
+            return await watched.problems() == {}
+
+        async with tampered(database, refuse.format("no"), refuse.format("")):
+            await until(away)
+            assert int((await watched.metrics())["failures_total"]) > before
+        await until(well)
