@@ -15,7 +15,7 @@ from services.ledger.columns import Columns, bare
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
 from services.ledger.domain.pasts import CLOSING, ended
-from services.ledger.domain.state import Accepted, Event, Lot, Moment, Past, State
+from services.ledger.domain.state import Accepted, Declined, Event, Lot, Moment, Past, State
 from services.ledger.store import CommandKey, CommandRow, Slot
 from services.ledger.working_set import Overlay, Remembered, WorkingSet
 
@@ -148,6 +148,9 @@ class Batch:
     def _decide(self, pending: Pending) -> bytes:
         command = pending.command
         slot = self.overlay.slot(command.account_id) or EMPTY
+        if self._is_anothers(command):
+            declined = Declined("unknown_reservation", parameter="caller_id")
+            return orjson.dumps(refused(declined, command.account_id, self.log.incarnation))
         try:
             decision = decide(self._state(command, slot), command, self.now)
         except Exception:  # one command's defect must not stop the partition
@@ -166,6 +169,13 @@ class Batch:
     def _malformed(self, command: Command, error: str) -> bytes:
         data = {"error": error}
         return orjson.dumps(unwritten("Malformed", command.account_id, self.log.incarnation, data))
+
+    def _is_anothers(self, command: Command) -> bool:
+        """Whether a Reserve names a hold that is open on another account."""
+        if command.kind != "Reserve":
+            return False
+        found = self.overlay.reservation(command.caller_id)
+        return found is not None and found.account_id != command.account_id
 
     def _state(self, command: Command, slot: Slot) -> State:
         res = named_reservation(command)

@@ -161,7 +161,7 @@ def decide_release(draft: Draft, command: Release) -> Refusal | None:
             return Conflict("settled", past.position)
         if past is not None and past.how == "expired":
             return Declined("unknown_reservation")  # its credits went back when it expired
-        if data.reserve_deadline is not None and draft.now.at < data.reserve_deadline:
+        if data.reserve_deadline is not None and draft.now.at <= data.reserve_deadline:
             return Retry()
         return Declined("unknown_reservation")
     draft.move(

@@ -307,3 +307,16 @@ async def test_caps_are_remembered_over_a_restart(bench, database):
         assert other["reply"] == "Reserved"
     finally:
         await again.close()
+
+
+@pytest.mark.requirement("RSV-3")
+async def test_a_hold_of_another_account_is_never_replaced(bench):
+    (account, key), (thief, other) = await rich(bench), await rich(bench)
+    res = new_id("req")
+    replies = await bench.run(
+        reserve(account, key, 10, bench.at, res=res), reserve(thief, other, 10, bench.at, res=res)
+    )
+    assert [reply["reply"] for reply in replies] == ["Reserved", "Declined"]
+    (settled,) = await bench.run(settle(account, res, 4))
+    assert settled["reply"] == "Settled"
+    assert await row(bench, thief) == (1000, 0)
