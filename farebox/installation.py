@@ -35,6 +35,7 @@ class Installation:
             free one. A port is kept over restarts.
         env: further variables for a kind of process (`ledger`, …), over everything else.
         beside: processes that are no part of Farebox (simulators), started before its own.
+        auditor: also run the self-audit.
         report: told each step, and each process that had to be restarted.
 
     `start` raises CatalogueError, LocalServerError or StartError, and leaves nothing running.
@@ -48,6 +49,7 @@ class Installation:
         ports: Mapping[str, int] | None = None,
         env: Mapping[str, Mapping[str, str]] | None = None,
         beside: Sequence[Process] = (),
+        auditor: bool = False,
         report: Report = lambda _line: None,
     ) -> None:
         self.folder = folder.absolute()
@@ -57,6 +59,7 @@ class Installation:
         self._fixed = _SETTING.keys() - (ports or {}).keys()
         self._extra_env = {kind: dict(values) for kind, values in (env or {}).items()}
         self._beside = list(beside)
+        self._auditor = auditor
         self._report = report
         self.stack = LocalStack(self.folder)
         self.admin_token = self.stack.secrets["FAREBOX_ADMIN_TOKEN"]
@@ -147,6 +150,7 @@ class Installation:
         workers = self.catalogue.gateway.workers
         gateways = ["gateway"] if workers == 1 else [f"gateway-{n + 1}" for n in range(workers)]
         names = ["ledger", "reader", "admin", *gateways, "payments", "recharge"]
+        names += ["auditor"] if self._auditor else []
         return [self._process(name) for name in names]
 
     def _process(self, name: str) -> Process:

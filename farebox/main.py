@@ -53,7 +53,14 @@ Config = Annotated[
 
 
 @app.command()
-def up(data: Data = Path(".farebox"), config: Config = Path("farebox.toml")) -> None:
+def up(
+    data: Data = Path(".farebox"),
+    config: Config = Path("farebox.toml"),
+    *,
+    auditor: Annotated[
+        bool, typer.Option("--auditor", help="Also run the self-audit (docs/operating/audit.md).")
+    ] = False,
+) -> None:
     """Run everything on this machine: Postgres, NATS and all of Farebox's processes."""
     from deploy.local.errors import LocalServerError
     from farebox.installation import Installation
@@ -62,7 +69,7 @@ def up(data: Data = Path(".farebox"), config: Config = Path("farebox.toml")) -> 
 
     _end_by_exception(signal.SIGTERM)
     try:
-        installation = Installation(data, config, report=_tell)
+        installation = Installation(data, config, auditor=auditor, report=_tell)
         with installation:
             _announce(installation.url, data)
             _wait_for_the_end()

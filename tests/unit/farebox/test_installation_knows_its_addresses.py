@@ -71,3 +71,12 @@ def test_an_unknown_process_cannot_be_restarted(make, tmp_path):
     beside = Process("stripe", ["true"], {}, tmp_path / "run.json", tmp_path / "log")
     with pytest.raises(KeyError):
         make(beside=[beside]).restart("legder")
+
+
+def test_the_self_audit_runs_when_it_is_wanted_and_cannot_speak_to_anybody(make):
+    assert "auditor" not in processes(make())
+    audited = processes(make(auditor=True))
+    assert list(audited)[-1] == "auditor"
+    environment = audited["auditor"].env
+    assert "farebox_auditor:" in environment["FAREBOX_DATABASE_URL"]
+    assert "FAREBOX_NATS_PASSWORD" not in environment

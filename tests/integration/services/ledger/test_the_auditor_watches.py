@@ -1,6 +1,9 @@
 """The self-audit is ready while the ledger is what its log says, and tells what is not."""
 
+import asyncio
 import json
+import os
+import sys
 from contextlib import asynccontextmanager
 
 import httpx
@@ -152,3 +155,31 @@ async def test_a_database_that_is_away_is_a_problem_and_not_the_end(database, st
             await until(away)
             assert int((await watched.metrics())["failures_total"]) > before
         await until(well)
+
+
+async def test_it_runs_as_a_process_of_its_own(database, story, tmp_path):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("FAREBOX_")}
+    own = database.env_for("auditor") | {"FAREBOX_DATA_DIR": str(tmp_path)}
+    own["FAREBOX_OVERDUE_AFTER_S"] = str(FAST["overdue_after_s"])
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "farebox.main", "serve", "auditor"), env=clean | own,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    run_file = tmp_path / "run" / "auditor.json"
+
+    async def ready():
+        if not run_file.exists():
+            return False
+        port = json.loads(run_file.read_text())["ports"]["health"]
+        async with httpx.AsyncClient() as client:
+            watched = Watched(client, port)
+            told = await watched.metrics()
+            return await watched.problems() == {} and told["verified_events"] == "6"
+
+    try:
+        await until(ready, patience_s=30)
+    finally:
+        process.terminate()
+        _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert "6 events verified in" in said.decode()
