@@ -96,9 +96,13 @@ class Store:
         return pid
 
     async def prepare(self) -> None:
-        """Prepare the statements. All reads are point look-ups, whatever the statistics say."""
+        """Prepare the statements. All reads are point look-ups, whatever the statistics say.
+
+        So one plan fits all batches; planning each anew costs a third of a lone command.
+        """
         await self.connection.execute(
-            "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off"
+            "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;"
+            " set plan_cache_mode = force_generic_plan"
         )
         prepare = self.connection.prepare
         self._append = await prepare(SQL["log"] + SQL["balances"])
