@@ -119,7 +119,7 @@ async def _events(
         if named in refunds:
             wanted += found.values()
         elif "ExpireReservation" in found:
-            wanted += [found["ExpireReservation"], found["Reserve"]]
+            wanted.append(found["ExpireReservation"])
     positions = [row.position + i for row in wanted for i in range(row.event_count)]
     return await store.events(positions) if positions else {}
 
@@ -130,8 +130,7 @@ def _past(found: dict[str, CommandRow], events: dict[int, Recorded]) -> Past:
             return Past(how, found[kind].position)
     if "ExpireReservation" not in found:
         return Past("unknown")
-    expired = _of_type(events, found["ExpireReservation"], "ReservationExpired")
-    return _ended(Past("unknown", amount=int(expired.data["amount"])), expired)
+    return _ended(Past("open"), _of_type(events, found["ExpireReservation"], "ReservationExpired"))
 
 
 def _charged(found: dict[str, CommandRow], events: dict[int, Recorded], refunded: Refunded) -> Past:
@@ -147,6 +146,8 @@ def _charged(found: dict[str, CommandRow], events: dict[int, Recorded], refunded
 
 
 def _ended(past: Past, event: Recorded) -> Past:
+    if event.type == "ReservationExpired":
+        past = past._replace(amount=int(event.data["amount"]))
     return ended(past, event.type, event.data, event.position)
 
 

@@ -308,3 +308,24 @@ async def test_expired_holds_are_refused_no_more_than_before(bench):
     bench.clock.advance(60.0)
     (late,) = await bench.run(settle(account, res, 4))
     assert late["reply"] == "Settled"
+
+
+@pytest.mark.requirement("RSV-4", "CRD-7")
+async def test_a_late_settlement_and_its_refund_in_one_batch(bench, database):
+    account, key = await bought(bench)
+    res = new_id("req")
+    await bench.run(reserve(account, key, 500, bench.at, res=res))
+    bench.clock.advance(61.0)
+    await bench.run(expire(account, res))
+    await forget(bench)
+    replies = await bench.run(
+        refund(account, res, 1), settle(account, res, 300), refund(account, res, 200, 2)
+    )
+    told = [reply["data"].get("code", reply["reply"]) for reply in replies]
+    assert told == ["refund_exceeds_charge", "Settled", "Refunded"]
+    assert (replies[1]["data"]["charge"], replies[1]["data"]["loss"]) == ("300", "0")
+    assert await row(bench, account) == (900, 0)
+    await forget(bench)
+    (refused,) = await bench.run(refund(account, res, 101, 3))
+    assert refused["data"]["total"] == "100"
+    assert await differences(database) == []

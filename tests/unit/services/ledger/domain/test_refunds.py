@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from libs.events.commands import Extend
 from libs.events.ids import new_id
 from services.ledger.domain.grants import split
 from services.ledger.domain.refunds import last_of
 from services.ledger.domain.state import Accepted, Declined
 from tests.support.deciding import (
     Rules,
+    command,
     expire,
     grant,
     issue_key,
@@ -140,6 +142,22 @@ def test_a_late_settlement_can_be_refunded_with_the_fee_it_accrued(rules):
     rules.run(settle(ACCOUNT, res, 30))
     rules.run(refund(ACCOUNT, res, 30, whole=True))
     assert moved(rules)[0]["fee_reversed"] == FEE
+    assert rules.accounts[ACCOUNT].available == 100
+
+
+def test_what_an_expiry_and_a_late_settlement_charged_is_refunded_together(rules):
+    rules.run(grant(ACCOUNT, 100))
+    res = new_id("req")
+    hold = reserve(ACCOUNT, KEY, 60, rules.at, res=res, fee=FEE, at_deadline="charge")
+    used = {"res": res, "total": 60, "hold_ms": 60_000, "used_so_far": 20}
+    rules.run(hold)
+    rules.run(command(Extend, ACCOUNT, used, caller_id=f"extend:{res}:1", deadline=rules.at))
+    rules.after(minutes=2).run(expire(ACCOUNT, res))
+    rules.run(settle(ACCOUNT, res, 50))
+    assert rules.accounts[ACCOUNT].available == 50
+    assert rules.run(refund(ACCOUNT, res, 51)).total == 50
+    rules.run(refund(ACCOUNT, res, 50, whole=True))
+    assert moved(rules)[0]["fee_reversed"] == FEE, "accrued once, given back once"
     assert rules.accounts[ACCOUNT].available == 100
 
 
