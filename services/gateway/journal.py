@@ -33,6 +33,9 @@ class Entry:
     since: float
 
 
+_Waiting = tuple[bytes, asyncio.Future[None]]
+
+
 class Journal:
     """The journal of one worker. `open` before use, `close` after."""
 
@@ -44,9 +47,10 @@ class Journal:
         self._own: JournalFile | None = None
         self._others: list[JournalFile] = []
         self._entries: dict[Entry, None] = {}
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._flushing: asyncio.Task[None] | None = None
         self._trouble: str | None = "not open"
+        self._unproven = False
         metrics.gauge(
             "journal_depth", "Commands that wait for an answer.", read=lambda: len(self._entries)
         )
@@ -62,7 +66,7 @@ class Journal:
     async def close(self) -> None:
         """Let go of all files; what is unanswered waits there for the next process."""
         if self._flushing is not None:
-            await self._flushing
+            await asyncio.wait({self._flushing})
         for file in [*self._others, *([self._own] if self._own else [])]:
             done = not self._unanswered(file) and not file.damaged
             await self._in_thread(file.finish if done else file.close)
@@ -120,25 +124,49 @@ class Journal:
             self._trouble = await self._in_thread(self._probe)
         except OSError as error:
             self._trouble = f"the journal cannot be written: {error}"
+        except Exception as error:
+            log.exception("the journal failed")
+            self._trouble = f"the journal cannot be written: {error}"
 
     async def _flush(self) -> None:
         """Write all that waits in one go, again and again until nothing waits: one fsync each."""
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            frames = b"".join([frame(record) for record, _ in batch])
             try:
+                frames = b"".join([frame(record) for record, _ in batch])
                 file = await self._in_thread(partial(self._write, frames))
+            except asyncio.CancelledError:
+                self._not_kept([*batch, *self._waiting], OSError("the journal was stopped"))
+                raise
             except OSError as error:
-                self._trouble = f"the journal cannot be written: {error}"
-                log.critical("%s", self._trouble)
-                for _, written in batch:
-                    if not written.done():
-                        written.set_exception(OSError(error.errno, str(error)))
-                continue
-            for record, written in batch:
-                self._entries[Entry(file, record, self._clock.monotonic())] = None
-                if not written.done():
-                    written.set_result(None)
+                self._not_kept(batch, error)
+            except Exception as error:
+                # Nobody foresaw this one. Whoever waits has to know: it would wait for ever.
+                log.exception("the journal failed")
+                self._doubt()
+                self._not_kept(batch, OSError(f"{type(error).__name__}: {error}"))
+            else:
+                self._kept(batch, file)
+
+    def _kept(self, batch: list[_Waiting], file: JournalFile) -> None:
+        for record, written in batch:
+            self._entries[Entry(file, record, self._clock.monotonic())] = None
+            if not written.done():
+                written.set_result(None)
+
+    def _not_kept(self, batch: list[_Waiting], error: OSError) -> None:
+        self._trouble = f"the journal cannot be written: {error}"
+        log.critical("%s", self._trouble)
+        for _, written in batch:
+            if not written.done():
+                # One for each: an exception remembers where it was raised.
+                written.set_exception(OSError(*error.args))
+
+    def _doubt(self) -> None:
+        """What a write of unknown outcome left: it ends this file, and a new write has to work."""
+        if self._own is not None:
+            self._own.broken = True
+        self._unproven = True
 
     def _write(self, frames: bytes) -> JournalFile:
         own = self._own
@@ -152,6 +180,9 @@ class Journal:
         return own
 
     def _probe(self) -> str | None:
+        if self._unproven:
+            self._write(b"")
+            self._unproven = False
         disk = os.statvfs(self._folder)
         free = disk.f_bavail * disk.f_frsize
         if free < self._min_free:

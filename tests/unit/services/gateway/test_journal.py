@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -179,6 +180,68 @@ class TestTrouble:
         await journal.tend()
         assert journal.problem() is None
         assert records(tmp_path) == [b"a", b"c"]
+        await journal.close()
+
+    async def test_a_failure_nobody_foresaw_leaves_no_append_waiting(
+        self, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ):
+        journal = await opened(tmp_path, clock)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(JournalFile, "append", broken)
+        async with asyncio.timeout(5):
+            told = await asyncio.gather(
+                *[journal.append(b"%d" % n) for n in range(3)], return_exceptions=True
+            )
+        assert [type(error) for error in told] == [OSError] * 3
+        assert "a bug" in str(journal.problem())
+        assert journal.entries() == []
+        monkeypatch.undo()
+        await journal.tend()
+        assert journal.problem() is None
+        await journal.append(b"c")
+        assert records(tmp_path) == [b"c"]
+        await journal.close()
+
+    async def test_it_is_not_well_again_before_a_write_has_worked(
+        self, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ):
+        journal = await opened(tmp_path, clock)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(JournalFile, "append", broken)
+        with pytest.raises(OSError, match="a bug"):
+            await journal.append(b"a")
+        await journal.tend()
+        assert "a bug" in str(journal.problem())
+        monkeypatch.undo()
+        await journal.close()
+
+    async def test_a_writer_that_is_stopped_leaves_no_append_waiting(
+        self, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ):
+        journal = await opened(tmp_path, clock)
+        started, going_on = threading.Event(), threading.Event()
+
+        def slow(*_: object) -> None:
+            started.set()
+            going_on.wait(5)
+
+        monkeypatch.setattr(JournalFile, "append", slow)
+        waiting = asyncio.create_task(journal.append(b"a"))
+        await asyncio.to_thread(started.wait, 5)
+        tasks = asyncio.all_tasks() - {asyncio.current_task(), waiting}
+        [flushing] = [task for task in tasks if "_flush" in repr(task)]
+        flushing.cancel()
+        with pytest.raises(OSError, match="stopped"):
+            async with asyncio.timeout(5):
+                await waiting
+        going_on.set()
+        await asyncio.wait({flushing})
         await journal.close()
 
     async def test_little_space_left_is_trouble_before_a_write_fails(
