@@ -34,9 +34,9 @@ def _service(package: str, kind: str, *, entry: str = "app", reads_config: bool 
 SERVICES: Mapping[str, Service] = {
     "ledger": _service("services.ledger", "Ledger", reads_config=False),
     "reader": _service("services.ledger", "Reader", entry="reader", reads_config=False),
-    "auditor": _service("services.ledger", "Auditor", entry="auditor", reads_config=False),
     "gateway": _service("services.gateway", "Gateway"),
     "admin": _service("services.gateway.admin", "Admin"),
     "payments": _service("services.payments", "Payments"),
     "recharge": _service("services.recharge", "Recharge"),
+    "auditor": _service("services.ledger", "Auditor", entry="auditor", reads_config=False),
 }
