@@ -54,7 +54,11 @@ class Told:
 
     def headers(self) -> HeaderList:
         return ours(
-            {"route": self.route, "reserved": self.reserved, "max-output-tokens": self.cap or None}
+            {
+                "route": self.route or None,
+                "reserved": self.reserved,
+                "max-output-tokens": self.cap or None,
+            }
         )
 
 
@@ -127,8 +131,7 @@ async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None
     """Hold, run, settle, and only then let the client have the end of its answer."""
     try:
         held = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
-        told = job.told(held)
-        outcome = await _run(reservations, job, held, told, exchange)
+        told, outcome = await _run(reservations, job, held, exchange)
         closed = await _close(reservations, job.order, held, outcome)
         await _tell(exchange, job.order.unit, told, outcome, closed)
     except Refusal as refusal:
@@ -143,10 +146,13 @@ async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None
 
 
 async def _run(
-    reservations: Reservations, job: Job, held: int, told: Told, exchange: Exchange
-) -> Outcome:
+    reservations: Reservations, job: Job, held: int, exchange: Exchange
+) -> tuple[Told, Outcome]:
+    """From here on something is held: whatever happens, it has to be closed."""
+    told = Told("unknown", decimal_text(held, job.order.unit))
     try:
-        return await job.run(held, told, exchange)
+        told = job.told(held)
+        return told, await job.run(held, told, exchange)
     except asyncio.CancelledError:
         await reservations.abandon(job.order)
         raise
@@ -154,7 +160,7 @@ async def _run(
         _failures.inc()
         log.exception("paid request %s", job.order.res)
         served = Served(None, told.route, (), None)
-        return Outcome(served, reason="gateway_error", refusal=internal())
+        return told, Outcome(served, reason="gateway_error", refusal=internal())
 
 
 async def _close(reservations: Reservations, order: Order, held: int, outcome: Outcome) -> Closed:

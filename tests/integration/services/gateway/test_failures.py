@@ -5,6 +5,8 @@ from pathlib import Path
 import openai
 import pytest
 
+from services.gateway.completion import Completion
+from services.gateway.surfaces.openai_chat import OpenAIChat
 from simulators.provider.app import RunningProvider, running_provider
 from tests.support.gateway import (
     DOLLAR,
@@ -132,15 +134,18 @@ async def test_an_answer_that_is_too_large_is_a_502(tmp_path: Path, provider: Ru
     assert ledger.available(account) == DOLLAR
 
 
+@pytest.mark.parametrize(("part", "name"), [(OpenAIChat, "prepare"), (Completion, "told")])
 async def test_a_mistake_of_our_own_is_a_500_and_gives_everything_back(
-    gateway: RunningGateway, ledger: GatewayLedger, monkeypatch: pytest.MonkeyPatch
+    gateway: RunningGateway,
+    ledger: GatewayLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    part: type,
+    name: str,
 ):
-    from services.gateway.surfaces.openai_chat import OpenAIChat
-
     def broken(*_: object) -> bytes:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(OpenAIChat, "prepare", broken)
+    monkeypatch.setattr(part, name, broken)
     account = ledger.account(DOLLAR)
     async with gateway.sdk(ledger.key(account)) as client:
         with pytest.raises(openai.InternalServerError) as caught:
