@@ -127,6 +127,8 @@ class Caller:
             (self._limit, 2),
             (self._correct, 1),
             (self._meddle, 2),
+            (self._configure_recharge, 2),
+            (self._recharge, 4),
         ]
 
     async def _say(self, command: Command) -> Answer | None:
@@ -254,3 +256,38 @@ class Caller:
         other = self.rng.choice(self.world.customers)
         if other is not customer and other.settled:
             await self._say(d.settle(customer.account_id, self.rng.choice(other.settled), 10))
+
+    async def _configure_recharge(self, customer: Customer) -> None:
+        rng = self.rng
+        data = {
+            "enabled": rng.random() < 0.8, "threshold": rng.randrange(1, 800), "amount": 500,
+            "basis": rng.choice(("total", "available")),
+        }  # fmt: skip
+        caller = self.world.new_id("note")
+        await self._say(d.command(c.ConfigureRecharge, customer.account_id, data, caller_id=caller))
+
+    async def _recharge(self, customer: Customer) -> None:
+        """One attempt to recharge: paid, or failed and resumed."""
+        rng, attempt, account = self.rng, self.world.new_id("rchg"), customer.account_id
+        price = {"currency": "USD", "minor": 5}
+        data = {"attempt_id": attempt, "credits": 500, "price": price, "trigger": "sweep:1"}
+        deadline = self.world.deadline()
+        answer = await self._say(
+            d.command(c.StartRecharge, account, data, caller_id=attempt, deadline=deadline)
+        )
+        if answer is None or answer["reply"] != "Started":
+            return
+        if rng.random() < 0.5:
+            paid = {
+                "source": "recharge", "amount": 500, "priority": 0, "reason_code": "test",
+                "attempt_id": attempt, "payment": f"pi_{attempt[5:13]}",
+            }  # fmt: skip
+            await self._say(d.command(c.GrantCredits, account, paid, caller_id=f"topup:{attempt}"))
+            return
+        kind = rng.choice(("soft", "hard", "authentication", "abandoned"))
+        failed = {"attempt_id": attempt, "class": kind, "code": "declined"}
+        await self._say(
+            d.command(c.RecordRechargeFailure, account, failed, caller_id=f"failed:{attempt}")
+        )
+        resumed, caller = {"reason": "operator"}, self.world.new_id("note")
+        await self._say(d.command(c.ResumeRecharge, account, resumed, caller_id=caller))

@@ -17,6 +17,7 @@ from libs.events.times import to_text
 from services.ledger import invariants
 from services.ledger.answers import Recorded, accepted
 from services.ledger.columns import bare
+from services.ledger.replay import CORRECTIONS
 from tests.seeded.callers import Caller, World
 from tests.seeded.cluster import Cluster, chaos
 from tests.seeded.database import INJECTED, Chances, Database
@@ -197,7 +198,7 @@ def _compare_lots(database: Database, checks: invariants.Invariants, findings: l
     refunds: dict[str, int] = {}
     for body in database.bodies():
         kind, data = body["type"], body["data"]
-        if kind in ("CreditsClawedBack", "ClawbackReversed") and data["cause"] != "adjustment":
+        if kind in ("CreditsClawedBack", "ClawbackReversed") and data["cause"] not in CORRECTIONS:
             sign = 1 if kind == "CreditsClawedBack" else -1
             lot = (bare(body["account_id"]), data["grant_no"])
             claims[lot] = claims.get(lot, 0) + sign * int(data["amount"])
