@@ -14,7 +14,7 @@ from services.gateway.errors import HeaderList, Refusal, upstream_failed
 from services.gateway.estimate import Bound, cap_within, estimated_usage
 from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
-from services.gateway.meter import Meter, UpstreamBrokenError
+from services.gateway.meter import Meter, UpstreamBrokenError, believable
 from services.gateway.offers import Offer
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Drains, Outcome, Told
@@ -184,7 +184,7 @@ class Completion:
 
     def _finished(self, told: Told) -> Outcome:
         """Charged by what was reported, else by the documented estimate."""
-        reported = self._meter.usage
+        reported = believable(self._meter)
         usage = reported or estimated_usage(
             self._bound, cap=told.cap, sent=len(self._body), delivered=self._meter.delivered
         )

@@ -51,6 +51,12 @@ class Meter(Protocol):
         ...
 
 
+def believable(meter: Meter) -> Usage | None:
+    """The usage that was reported, unless it says that the text that came back was nothing."""
+    usage = meter.usage
+    return None if usage and not usage.output_tokens and meter.delivered else usage
+
+
 def token_usage(input_tokens: Any, cached_tokens: Any, output_tokens: Any) -> Usage | None:
     """The usage of these counts; None when one of them cannot be a count."""
     counts = (input_tokens, cached_tokens, output_tokens)

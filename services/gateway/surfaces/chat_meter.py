@@ -52,7 +52,7 @@ class ChatMeter:
             raise UpstreamBrokenError
         self.usage = _usage_of(answer)
         self._read_ends(body)
-        if self.usage is None:
+        if self.usage is None or not self.usage.output_tokens:
             self._read_text(body)
         self._done = True
 

@@ -195,7 +195,7 @@ async def test_the_trace_of_the_client_goes_on_in_the_ledger(
     assert parents[2] == parents[3] != given
 
 
-@pytest.mark.parametrize("style", ["none", "null"])
+@pytest.mark.parametrize("style", ["none", "null", "zero"])
 async def test_without_usage_the_documented_estimate_is_charged_and_flagged(
     gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider, style: str
 ):
@@ -211,16 +211,6 @@ async def test_without_usage_the_documented_estimate_is_charged_and_flagged(
         "cached_tokens": 0,
         "output_tokens": -(-len(text) * 11 // 40),
     }
-
-
-async def test_zero_usage_is_charged_as_zero(
-    gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider
-):
-    account = ledger.account(DOLLAR)
-    script(provider, usage="zero")
-    answer = await gateway.chat(ledger.key(account))
-    assert answer.headers["farebox-charged"] == "0.00"
-    assert ledger.available(account) == DOLLAR
 
 
 async def test_usage_above_the_bound_is_taken_from_what_is_available(

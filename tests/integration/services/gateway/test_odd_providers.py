@@ -160,6 +160,34 @@ async def test_usage_that_makes_no_sense_is_estimated(tmp_path: Path, usage: obj
     assert int(charged["charge"]) > 0
 
 
+ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize("usage", [ZERO, ZERO | {"prompt_tokens": 10}])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_text_that_is_reported_as_nothing_is_estimated(
+    tmp_path: Path, usage: dict[str, int], stream: bool
+):
+    report = event({"choices": [], "usage": usage})
+    body = text("Hi", "stop") + report + DONE if stream else orjson.dumps(WHOLE | {"usage": usage})
+    _, ledger = await asked(tmp_path, body, STREAM if stream else JSON, stream=stream)
+    [charged] = ledger.events("CreditsCharged")
+    assert charged["basis"] == "estimate"
+    assert charged["usage"]["output_tokens"] == 1
+    assert charged["usage"]["input_tokens"] > 10
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_no_text_that_is_reported_as_nothing_costs_nothing(tmp_path: Path, stream: bool):
+    report = event({"choices": [], "usage": ZERO})
+    silent = {"choices": [{"message": {"content": ""}, "finish_reason": "stop"}], "usage": ZERO}
+    body = text("", "stop") + report + DONE if stream else orjson.dumps(silent)
+    answer, ledger = await asked(tmp_path, body, STREAM if stream else JSON, stream=stream)
+    assert answer.status_code == 200
+    [charged] = ledger.events("CreditsCharged")
+    assert (charged["basis"], charged["charge"]) == ("actual", "0")
+
+
 @pytest.mark.parametrize("status", [301, 302, 307])
 async def test_a_redirect_is_not_followed(tmp_path: Path, status: int):
     answer, ledger = await asked(tmp_path, b"", JSON, stream=False, status=status)
