@@ -10,7 +10,7 @@ import aiohttp
 from libs.events.fields import Attempt
 from libs.events.money import decimal_text
 from services.gateway.deadline import Deadline
-from services.gateway.errors import HeaderList, Refusal, upstream_failed
+from services.gateway.errors import NO_RETRY, HeaderList, Refusal, upstream_failed
 from services.gateway.estimate import Bound, cap_within, estimated_usage
 from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
@@ -20,7 +20,14 @@ from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Drains, Outcome, Told
 from services.gateway.settings import GatewaySettings
 from services.gateway.surfaces.protocol import Parsed, Surface
-from services.gateway.upstreams import Upstreams, broken_off, upstream_timeout
+from services.gateway.upstreams import (
+    AnswerTooLargeError,
+    Received,
+    Upstreams,
+    answer_too_large,
+    broken_off,
+    upstream_timeout,
+)
 
 # These speak of our account with the provider, and may quote our key: they are not the client's.
 _OURS: Final = frozenset({401, 402, 403, 407})
@@ -56,6 +63,7 @@ class Completion:
         self._status: int | None = None
         self._draining = False
         self._waited = False
+        self._received = Received()
 
     def told(self, held: int) -> Told:
         cap = cap_within(self._offer, self._bound, held)
@@ -77,6 +85,8 @@ class Completion:
         except UpstreamBrokenError:
             message = "The provider's answer cannot be read."
             return self._failed(upstream_failed(502, "upstream_invalid", message))
+        except AnswerTooLargeError:
+            return self._not_taken(told)
         except TimeoutError:
             if deadline.over and (exchange.gone or self._waited):
                 return self._cut_off(told, exchange)
@@ -131,7 +141,7 @@ class Completion:
 
     async def _body_of(self, response: aiohttp.ClientResponse, deadline: Deadline) -> bytes:
         idle_s = self._offer.upstream.timeouts.idle_s
-        return await self._means.upstreams.read(response, deadline, idle_s)
+        return await self._means.upstreams.read(response, deadline, idle_s, self._received)
 
     async def _stream(
         self,
@@ -208,6 +218,20 @@ class Completion:
         if not exchange.gone:
             message = "The answer was read too slowly to end in time; what was sent is charged."
             outcome.refusal = Refusal(504, "upstream_timeout", message)
+        return outcome
+
+    def _not_taken(self, told: Told) -> Outcome:
+        """A limit of ours broke a whole answer off: what came of it is charged by its bytes.
+
+        The provider bills it all. If it cost nothing, asking for more than we take would be a way
+        to have the operator pay.
+        """
+        if not 200 <= (self._status or 0) < 300:
+            return self._failed(answer_too_large())
+        self._meter.delivered = self._received.size
+        outcome = self._finished(told)
+        message = "The answer is larger than this gateway takes; what was received is charged."
+        outcome.refusal = Refusal(502, "upstream_invalid", message, headers=NO_RETRY)
         return outcome
 
     def _passed_on(self, headers: HeaderList, body: bytes) -> Outcome:

@@ -12,7 +12,12 @@ from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
-from services.gateway.upstreams import Upstreams, upstream_timeout
+from services.gateway.upstreams import (
+    AnswerTooLargeError,
+    Upstreams,
+    answer_too_large,
+    upstream_timeout,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class OperationCall:
                     response.close()
         except Refusal as refusal:
             return self._failed(refusal)
+        except AnswerTooLargeError:
+            return self._failed(answer_too_large())
         except TimeoutError:
             return self._failed(upstream_timeout())
         success = operation.is_success(response.status)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Self
 
 import aiohttp
@@ -14,6 +15,17 @@ from services.gateway.errors import Refusal, upstream_failed
 # Below what providers keep open: a connection that is closed under a POST cannot be retried.
 _KEEPALIVE_S: Final = 4.0
 _NAMES_S: Final = 60
+
+
+@dataclass(slots=True)
+class Received:
+    """How many bytes of a body came, also when the rest of it does not."""
+
+    size: int = 0
+
+
+class AnswerTooLargeError(Exception):
+    """The body is larger than `answer_max`: it is we who do not take it."""
 
 
 class Upstreams:
@@ -88,22 +100,26 @@ class Upstreams:
             raise broken_off() from error
 
     async def read(
-        self, response: aiohttp.ClientResponse, deadline: Deadline, idle_s: float
+        self,
+        response: aiohttp.ClientResponse,
+        deadline: Deadline,
+        idle_s: float,
+        received: Received | None = None,
     ) -> bytes:
-        """The whole body.
+        """The whole body; meanwhile `received` says how much of it there is.
 
         Raises:
-            Refusal: 502 the connection broke, or the body is larger than `answer_max`.
+            Refusal: 502 the connection broke.
+            AnswerTooLargeError: the body is larger than `answer_max`.
         """
         pieces: list[bytes] = []
-        size = 0
+        received = received or Received()
         try:
             async for piece in response.content.iter_any():
                 deadline.within(idle_s)
-                size += len(piece)
-                if size > self._answer_max:
-                    message = "The provider's answer is too large."
-                    raise upstream_failed(502, "upstream_invalid", message)
+                received.size += len(piece)
+                if received.size > self._answer_max:
+                    raise AnswerTooLargeError
                 pieces.append(piece)
         except (aiohttp.ClientError, OSError) as error:
             raise broken_off() from error
@@ -120,6 +136,10 @@ class Upstreams:
 
 def upstream_timeout() -> Refusal:
     return upstream_failed(504, "upstream_timeout", "The provider did not answer in time.")
+
+
+def answer_too_large() -> Refusal:
+    return upstream_failed(502, "upstream_invalid", "The provider's answer is too large.")
 
 
 def broken_off() -> Refusal:

@@ -122,12 +122,48 @@ async def test_a_request_has_a_longest_time_however_lively_the_provider(
     assert ledger.available(account) == DOLLAR
 
 
-async def test_an_answer_that_is_too_large_is_a_502(tmp_path: Path, provider: RunningProvider):
+async def test_an_answer_that_is_too_large_is_a_502_and_charged_by_its_bytes(
+    tmp_path: Path, provider: RunningProvider
+):
     ledger = GatewayLedger()
     account = ledger.account(DOLLAR)
     script(provider, words=100, word_bytes=100)
     async with running_gateway(
         tmp_path, catalogue_for(provider.url), ledger, answer_max=5000
+    ) as gateway:
+        answer = await gateway.chat(ledger.key(account))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (502, "upstream_invalid")
+    assert "Nothing was charged" not in error["message"]
+    assert answer.headers["x-should-retry"] == "false"
+    [charged] = ledger.events("CreditsCharged")
+    assert charged["basis"] == "estimate"
+    assert charged["usage"]["output_tokens"] > 5000 // 4
+    assert ledger.available(account) == DOLLAR - int(charged["charge"])
+
+
+async def test_an_answer_that_is_too_large_never_costs_more_than_was_held(
+    tmp_path: Path, provider: RunningProvider
+):
+    ledger = GatewayLedger()
+    account = ledger.account(DOLLAR)
+    script(provider, words=100, word_bytes=100, ignore_cap=True)
+    async with running_gateway(
+        tmp_path, catalogue_for(provider.url), ledger, answer_max=5000
+    ) as gateway:
+        await gateway.chat(ledger.key(account), max_tokens=10)
+    [charged] = ledger.events("CreditsCharged")
+    assert (charged["usage"]["output_tokens"], charged["extra"]) == (10, "0")
+
+
+async def test_a_rejection_that_is_too_large_costs_nothing(
+    tmp_path: Path, provider: RunningProvider
+):
+    ledger = GatewayLedger()
+    account = ledger.account(DOLLAR)
+    script(provider, status=400)
+    async with running_gateway(
+        tmp_path, catalogue_for(provider.url), ledger, answer_max=5
     ) as gateway:
         answer = await gateway.chat(ledger.key(account))
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_invalid")
