@@ -63,7 +63,7 @@ _PRICE = Table(
 _TIMEOUTS = Table(
     {
         "connect": Key(_timeout, "To connect.", "5s"),
-        "first_byte": Key(_timeout, "From the request to the first byte.", "120s"),
+        "first_byte": Key(_timeout, "From the request to a stream's first byte.", "120s"),
         "idle": Key(_timeout, "Between two bytes.", "120s"),
     }
 )

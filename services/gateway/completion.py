@@ -1,6 +1,7 @@
 """A model call: held at its bound, metered while it passes, charged at what was used."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -9,6 +10,7 @@ import aiohttp
 
 from libs.events.fields import Attempt
 from libs.events.money import decimal_text
+from libs.runtime import metrics
 from services.gateway.deadline import Deadline
 from services.gateway.errors import NO_RETRY, HeaderList, Refusal, upstream_failed
 from services.gateway.estimate import Bound, cap_within, estimated_usage
@@ -24,15 +26,22 @@ from services.gateway.upstreams import (
     AnswerTooLargeError,
     Received,
     Upstreams,
-    answer_too_large,
     broken_off,
     upstream_timeout,
 )
+
+log = logging.getLogger(__name__)
 
 # These speak of our account with the provider, and may quote our key: they are not the client's.
 _OURS: Final = frozenset({401, 402, 403, 407})
 _LINGER_S: Final = 1.0
 _EVENT_STREAM: Final = "text/event-stream"
+_NOT_TAKEN: Final = "The provider's answer is too large or too slow."
+
+_given_up: Final = metrics.counter(
+    "answers_given_up_total",
+    "Model calls without a byte in our longest time: given back, maybe billed to the operator.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,9 @@ class Completion:
             if exchange.gone:
                 raise _client_left()
             async with deadline:
-                deadline.within(self._offer.upstream.timeouts.first_byte_s)
+                if self._parsed.stream:
+                    # The first byte of a whole answer comes only when all of it is there.
+                    deadline.within(self._offer.upstream.timeouts.first_byte_s)
                 return await self._call(deadline, told, exchange)
         except Refusal as refusal:
             return self._failed(refusal)
@@ -86,11 +97,10 @@ class Completion:
             message = "The provider's answer cannot be read."
             return self._failed(upstream_failed(502, "upstream_invalid", message))
         except AnswerTooLargeError:
-            return self._not_taken(told)
+            message = "The answer is larger than this gateway takes; what was received is charged."
+            return self._not_taken(told, Refusal(502, "upstream_invalid", message))
         except TimeoutError:
-            if deadline.over and (exchange.gone or self._waited):
-                return self._cut_off(told, exchange)
-            return self._failed(upstream_timeout())
+            return self._late(deadline, told, exchange)
         finally:
             exchange.on_gone = None
             if self._draining:
@@ -209,6 +219,19 @@ class Completion:
         )
         return Outcome(self._served(), settlement=settlement)
 
+    def _late(self, deadline: Deadline, told: Told, exchange: Exchange) -> Outcome:
+        """The provider was too slow, or the time that we give a request is up."""
+        if deadline.over and (exchange.gone or self._waited):
+            return self._cut_off(told, exchange)
+        if deadline.over and self._received.size:
+            message = "The answer did not end in time; what was received is charged."
+            return self._not_taken(told, Refusal(504, "upstream_timeout", message))
+        if deadline.over and not exchange.started:
+            # Nothing came by which anything could be estimated, but it may well be billed to us.
+            _given_up.inc()
+            log.warning("%s: no answer within our time; it is given back", self.order.res)
+        return self._failed(upstream_timeout())
+
     def _cut_off(self, told: Told, exchange: Exchange) -> Outcome:
         """The time was up, and the client had a part in it: it pays for what was delivered.
 
@@ -220,18 +243,18 @@ class Completion:
             outcome.refusal = Refusal(504, "upstream_timeout", message)
         return outcome
 
-    def _not_taken(self, told: Told) -> Outcome:
+    def _not_taken(self, told: Told, refusal: Refusal) -> Outcome:
         """A limit of ours broke a whole answer off: what came of it is charged by its bytes.
 
         The provider bills it all. If it cost nothing, asking for more than we take would be a way
         to have the operator pay.
         """
         if not 200 <= (self._status or 0) < 300:
-            return self._failed(answer_too_large())
+            return self._failed(upstream_failed(refusal.status, refusal.code, _NOT_TAKEN))
         self._meter.delivered = self._received.size
         outcome = self._finished(told)
-        message = "The answer is larger than this gateway takes; what was received is charged."
-        outcome.refusal = Refusal(502, "upstream_invalid", message, headers=NO_RETRY)
+        refusal.headers = NO_RETRY
+        outcome.refusal = refusal
         return outcome
 
     def _passed_on(self, headers: HeaderList, body: bytes) -> Outcome:

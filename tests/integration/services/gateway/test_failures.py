@@ -5,6 +5,8 @@ from pathlib import Path
 import openai
 import pytest
 
+from libs.catalogue import Catalogue
+from services.gateway import completion
 from services.gateway.completion import Completion
 from services.gateway.surfaces.openai_chat import OpenAIChat
 from simulators.provider.app import RunningProvider, running_provider
@@ -94,18 +96,47 @@ async def test_a_provider_that_is_not_there_is_a_502(tmp_path: Path):
     assert ledger.available(account) == DOLLAR
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_provider_that_does_not_begin_in_time_is_a_504(
-    tmp_path: Path, provider: RunningProvider, stream: bool
+def impatient(provider: RunningProvider) -> Catalogue:
+    return catalogue_for(provider.url, **{'first_byte = "120s"': 'first_byte = "100ms"'})
+
+
+async def test_a_stream_that_does_not_begin_in_time_is_a_504(
+    tmp_path: Path, provider: RunningProvider
 ):
     ledger = GatewayLedger()
     account = ledger.account(DOLLAR)
     script(provider, hold=True)
-    catalogue = catalogue_for(provider.url, **{'first_byte = "120s"': 'first_byte = "100ms"'})
-    async with running_gateway(tmp_path, catalogue, ledger) as gateway:
-        answer = await gateway.chat(ledger.key(account), stream=stream)
+    async with running_gateway(tmp_path, impatient(provider), ledger) as gateway:
+        answer = await gateway.chat(ledger.key(account), stream=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
     assert ledger.available(account) == DOLLAR
+
+
+async def test_a_whole_answer_may_take_longer_than_a_streams_first_byte(
+    tmp_path: Path, provider: RunningProvider
+):
+    ledger = GatewayLedger()
+    script(provider, delay_ms=300)
+    async with running_gateway(tmp_path, impatient(provider), ledger) as gateway:
+        answer = await gateway.chat(ledger.key(ledger.account(DOLLAR)))
+    assert answer.status_code == 200
+    assert ledger.events("CreditsCharged")[0]["basis"] == "actual"
+
+
+async def test_a_whole_answer_of_which_no_byte_came_is_given_back_and_counted(
+    tmp_path: Path, provider: RunningProvider
+):
+    ledger = GatewayLedger()
+    account = ledger.account(DOLLAR)
+    script(provider, hold=True)
+    before = completion._given_up.value
+    async with running_gateway(
+        tmp_path, catalogue_for(provider.url), ledger, request_max_s=0.2
+    ) as gateway:
+        answer = await gateway.chat(ledger.key(account))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+    assert ledger.available(account) == DOLLAR
+    assert completion._given_up.value == before + 1
 
 
 async def test_a_request_has_a_longest_time_however_lively_the_provider(

@@ -194,3 +194,31 @@ async def test_a_redirect_is_not_followed(tmp_path: Path, status: int):
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
     assert "location" not in answer.headers
     assert ledger.kinds() == ["Reserve", "Release"]
+
+
+async def test_a_whole_answer_cut_off_by_our_time_is_charged_by_its_bytes(tmp_path: Path):
+    over, begun = asyncio.Event(), orjson.dumps(WHOLE)[:-9]
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        answer = web.StreamResponse(headers={"content-type": JSON})
+        await answer.prepare(request)
+        await answer.write(begun)
+        await over.wait()
+        return answer
+
+    ledger = GatewayLedger()
+    account = ledger.account(DOLLAR)
+    async with (
+        serving(half) as url,
+        running_gateway(tmp_path, catalogue_for(url), ledger, request_max_s=0.5) as gateway,
+    ):
+        answer = await gateway.chat(ledger.key(account))
+        over.set()
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (504, "upstream_timeout")
+    assert "Nothing was charged" not in error["message"]
+    assert answer.headers["x-should-retry"] == "false"
+    [charged] = ledger.events("CreditsCharged")
+    assert charged["basis"] == "estimate"
+    assert charged["usage"]["output_tokens"] == -(-len(begun) * 11 // 40)
