@@ -101,6 +101,10 @@ class Completion:
             return self._not_taken(told, Refusal(502, "upstream_invalid", message))
         except TimeoutError:
             return self._late(deadline, told, exchange)
+        except asyncio.CancelledError:
+            if not (exchange.started and self._meter.delivered):
+                raise
+            return self._stopped(told)
         finally:
             exchange.on_gone = None
             if self._draining:
@@ -241,6 +245,13 @@ class Completion:
         if not exchange.gone:
             message = "The answer was read too slowly to end in time; what was sent is charged."
             outcome.refusal = Refusal(504, "upstream_timeout", message)
+        return outcome
+
+    def _stopped(self, told: Told) -> Outcome:
+        """The gateway ends in the middle of a stream: what was delivered is charged."""
+        outcome = self._finished(told)
+        message = "The gateway was stopped; what was sent is charged."
+        outcome.refusal = Refusal(503, "gateway_stopped", message)
         return outcome
 
     def _not_taken(self, told: Told, refusal: Refusal) -> Outcome:

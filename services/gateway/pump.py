@@ -76,7 +76,8 @@ class Job(Protocol):
     async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
         """Call the upstream and relay what may leave before the settlement.
 
-        A failure of the upstream is an outcome, never an exception.
+        A failure of the upstream is an outcome, never an exception. When it is cancelled, the
+        process ends: it returns what is to be charged, or lets the cancellation through.
         """
         ...
 
@@ -116,7 +117,10 @@ class Pumps:
         return list(self._running.values())
 
     async def drain(self, within_s: float) -> None:
-        """Wait for all; those that run on after that are ended, and their credits given back."""
+        """Wait for all; those that run on after that are ended.
+
+        What they delivered is charged, the rest given back.
+        """
         if self._running:
             await asyncio.wait(set(self._running), timeout=within_s)
         while self._running:

@@ -1,9 +1,11 @@
 """Bounds on what runs on after a client has gone, or does not go on at all."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from simulators.provider.app import RunningProvider
@@ -132,16 +134,16 @@ async def _slowly(pieces: AsyncIterator[bytes], closed: asyncio.Task[None]) -> A
         yield piece
 
 
-async def test_stopping_gives_back_what_cannot_be_finished(
+async def test_stopping_gives_back_what_has_not_begun(
     tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
 ):
     account = fresh.account(DOLLAR)
-    script(provider, hold_after_chunks=3)
+    script(provider, hold=True)
     async with running_gateway(
         tmp_path, catalogue_for(provider.url), fresh, shutdown_grace_s=0.05
     ) as gateway:
         request = asyncio.create_task(whole(gateway, fresh.key(account)))
-        await until(lambda: provider.record.calls and provider.record.calls[0].chunks == 3)
+        await until(lambda: provider.record.calls)
     await asyncio.wait({request})
     assert fresh.kinds() == ["Reserve"]
     # The next process finds the release in the journal.
@@ -149,3 +151,61 @@ async def test_stopping_gives_back_what_cannot_be_finished(
         await gateway.worker.replay.round()
     assert fresh.kinds() == ["Reserve", "Release"]
     assert fresh.available(account) == DOLLAR
+
+
+async def stopped_in_mid_stream(
+    folder: Path, provider: RunningProvider, ledger: GatewayLedger
+) -> bytes:
+    """What the client of a stream got from a gateway that was stopped meanwhile."""
+    script(provider, words=30, hold_after_chunks=20)
+    key = ledger.key(ledger.account(DOLLAR))
+    async with httpx.AsyncClient(timeout=30) as client:
+        async with running_gateway(
+            folder, catalogue_for(provider.url), ledger, shutdown_grace_s=0.05
+        ) as gateway:
+            lasting = dataclasses.replace(gateway, http=client)
+            client.base_url = gateway.url
+            request = asyncio.create_task(whole(lasting, key))
+            await until(lambda: provider.record.calls and provider.record.calls[0].chunks == 20)
+            await until(lambda: gateway.worker.pumps.exchanges()[0].started)
+        return await request
+
+
+def assert_charged_by_the_estimate(ledger: GatewayLedger) -> None:
+    [charged] = ledger.events("CreditsCharged")
+    assert charged["basis"] == "estimate"
+    assert 0 < charged["usage"]["output_tokens"] < 60
+    assert not ledger.rules.reservations
+
+
+async def test_stopping_charges_what_was_delivered(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    text = await stopped_in_mid_stream(tmp_path, provider, fresh)
+    assert b"gateway_stopped" in text
+    assert fresh.kinds() == ["Reserve", "Settle"]
+    assert_charged_by_the_estimate(fresh)
+
+
+async def test_stopping_keeps_the_charge_when_the_ledger_does_not_answer(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    fresh.unheard = {"Settle"}
+    await stopped_in_mid_stream(tmp_path, provider, fresh)
+    assert fresh.kinds() == ["Reserve"]
+    fresh.unheard = set()
+    async with running_gateway(tmp_path, catalogue_for(provider.url), fresh) as gateway:
+        await gateway.worker.replay.round()
+    assert_charged_by_the_estimate(fresh)
+
+
+async def test_stopping_keeps_the_charge_when_the_ledger_hangs(
+    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+):
+    fresh.held["Settle"] = asyncio.Event()
+    await stopped_in_mid_stream(tmp_path, provider, fresh)
+    assert fresh.kinds() == ["Reserve"]
+    fresh.held.clear()
+    async with running_gateway(tmp_path, catalogue_for(provider.url), fresh) as gateway:
+        await gateway.worker.replay.round()
+    assert_charged_by_the_estimate(fresh)
