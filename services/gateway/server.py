@@ -9,6 +9,8 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.gateway.connections import BoundedConnection
+
 _BACKLOG: Final = 2048
 # Longer than clients keep an idle connection: they close it, and never write to a closed one.
 _KEEP_ALIVE_S: Final = 75
@@ -64,7 +66,7 @@ async def serving(
     """
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         access_log=False,
