@@ -3,23 +3,38 @@
 -- A data-modifying CTE does not see what its siblings insert: what opens and closes in one batch
 -- is netted out in memory. One row an account, or the upsert fails (SQLSTATE 21000).
 -- The hot statement is `log` + `balances`; a batch that changes more is `log` + `rare` + `accounts`.
+--
+-- Columns come as array literals, and bytes joined: `starts` and `sizes` say where each part lies
+-- ($7, $8 for the bodies). Hashes are 32 bytes each and need neither.
 
 -- name: log
 with new_events as (
   insert into ledger.events (partition, position, account_id, version, type, body, hash)
-  select $1::smallint, e.* from unnest(
-    $2::bigint[], $3::uuid[], $4::bigint[], $5::smallint[], $6::bytea[], $7::bytea[]) as e
+  select $1::smallint, e.position, e.account_id, e.version, e.type,
+    substr($6::bytea, e.start, e.size), substr($9::bytea, 32 * e.n::int - 31, 32)
+  from unnest(
+    $2::text::bigint[], $3::text::uuid[], $4::text::bigint[], $5::text::smallint[],
+    $7::text::int[], $8::text::int[])
+    with ordinality as e (position, account_id, version, type, start, size, n)
 ), new_commands as (
   insert into ledger.commands (caller_id, kind, account_id, position, event_count, fingerprint)
-  select c.* from unnest(
-    $8::uuid[], $9::smallint[], $10::uuid[], $11::bigint[], $12::smallint[], $13::bytea[]) as c
+  select c.caller_id, c.kind, c.account_id, c.position, c.event_count,
+    substr($15::bytea, 32 * c.n::int - 31, 32)
+  from unnest(
+    $10::text::uuid[], $11::text::smallint[], $12::text::uuid[], $13::text::bigint[],
+    $14::text::smallint[])
+    with ordinality as c (caller_id, kind, account_id, position, event_count, n)
 ), opened as (
   insert into ledger.reservations
     (partition, reservation_id, account_id, position, expires_at, amount, state)
-  select $1::smallint, r.* from unnest(
-    $14::uuid[], $15::uuid[], $16::bigint[], $17::timestamptz[], $18::bigint[], $19::bytea[]) as r
+  select $1::smallint, r.reservation_id, r.account_id, r.position, r.expires_at, r.amount,
+    nullif(substr($21::bytea, r.start, r.size), '')
+  from unnest(
+    $16::text::uuid[], $17::text::uuid[], $18::text::bigint[], $19::text::timestamptz[],
+    $20::text::bigint[], $22::text::int[], $23::text::int[])
+    as r (reservation_id, account_id, position, expires_at, amount, start, size)
 ), closed as (
-  delete from ledger.reservations where reservation_id = any($20::uuid[])
+  delete from ledger.reservations where reservation_id = any($24::text::uuid[])
 )
 
 -- name: rare
@@ -33,32 +48,32 @@ with new_events as (
     end,
     k.cap_total, k.cap_day, k.cap_month, k.expires_at, k.lineage, k.rotates, k.status, k.position
   from unnest(
-    $33::uuid[], $34::uuid[], $35::bytea[], $36::text[], $37::text[], $38::jsonb[], $39::bigint[],
-    $40::bigint[], $41::bigint[], $42::timestamptz[], $43::uuid[], $44::uuid[], $45::text[],
-    $46::bigint[])
+    $39::uuid[], $40::uuid[], $41::bytea[], $42::text[], $43::text[], $44::jsonb[], $45::bigint[],
+    $46::bigint[], $47::bigint[], $48::timestamptz[], $49::uuid[], $50::uuid[], $51::text[],
+    $52::bigint[])
     as k (key_id, account_id, secret_hash, purpose, prefix, allowed, cap_total, cap_day, cap_month,
           expires_at, lineage, rotates, status, position)
 ), changed_keys as (
   update ledger.api_keys set status = c.status, expires_at = c.expires_at
-  from unnest($47::uuid[], $48::text[], $49::timestamptz[]) as c (key_id, status, expires_at)
+  from unnest($53::uuid[], $54::text[], $55::timestamptz[]) as c (key_id, status, expires_at)
   where api_keys.key_id = c.key_id
 ), texts as (
   insert into ledger.notes (note_id, account_id, kind, text, created_at)
-  select n.* from unnest($50::uuid[], $51::uuid[], $52::text[], $53::text[], $54::timestamptz[]) as n
+  select n.* from unnest($56::uuid[], $57::uuid[], $58::text[], $59::text[], $60::timestamptz[]) as n
 ), extended as (
   update ledger.reservations set expires_at = x.expires_at, amount = x.amount, state = x.state
-  from unnest($55::uuid[], $56::timestamptz[], $57::bigint[], $58::bytea[])
+  from unnest($61::uuid[], $62::timestamptz[], $63::bigint[], $64::bytea[])
     as x (reservation_id, expires_at, amount, state)
   where reservations.reservation_id = x.reservation_id
 ), fees as (
   insert into ledger.fee_entries
     (partition, position, account_id, reservation_id, currency, minor, schedule)
   select $1::smallint, f.* from unnest(
-    $59::bigint[], $60::uuid[], $61::uuid[], $62::text[], $63::bigint[], $64::text[]) as f
+    $65::bigint[], $66::uuid[], $67::uuid[], $68::text[], $69::bigint[], $70::text[]) as f
 ), refunds as (
   insert into ledger.refunded (partition, reservation_id, account_id, amount, margin, count)
   select $1::smallint, r.* from unnest(
-    $65::uuid[], $66::uuid[], $67::bigint[], $68::bigint[], $69::int[]) as r
+    $71::uuid[], $72::uuid[], $73::bigint[], $74::bigint[], $75::int[]) as r
   on conflict (reservation_id) do update set
     amount = excluded.amount, margin = excluded.margin, count = excluded.count
 ), lots as (
@@ -66,13 +81,13 @@ with new_events as (
     (partition, account_id, position, grant_no, source, priority, expires_at, payment, granted,
      clawed, shortfall, causes)
   select $1::smallint, g.* from unnest(
-    $70::uuid[], $71::bigint[], $72::int[], $73::text[], $74::smallint[], $75::timestamptz[],
-    $76::text[], $77::bigint[], $78::bigint[], $79::bigint[], $80::jsonb[]) as g
+    $76::uuid[], $77::bigint[], $78::int[], $79::text[], $80::smallint[], $81::timestamptz[],
+    $82::text[], $83::bigint[], $84::bigint[], $85::bigint[], $86::jsonb[]) as g
 ), changed_lots as (
   update ledger.granted set clawed = granted.clawed + c.clawed,
     shortfall = granted.shortfall + c.shortfall,
     causes = jsonb_strip_nulls(granted.causes || c.causes)
-  from unnest($81::uuid[], $82::int[], $83::bigint[], $84::bigint[], $85::jsonb[])
+  from unnest($87::uuid[], $88::int[], $89::bigint[], $90::bigint[], $91::jsonb[])
     as c (account_id, grant_no, clawed, shortfall, causes)
   where granted.account_id = c.account_id and granted.grant_no = c.grant_no
 )
@@ -80,21 +95,30 @@ with new_events as (
 -- name: balances
 -- Of accounts that have their row: a fifth cheaper than the upsert.
 update ledger.accounts set available = b.available, reserved = b.reserved, version = b.version,
-  position = b.position, head = b.head, armed = b.armed, next_expiry = b.next_expiry,
-  state = b.state
+  position = b.position, head = substr($30::bytea, 32 * b.n::int - 31, 32), armed = b.armed,
+  next_expiry = b.next_expiry, state = substr($33::bytea, b.start, b.size)
 from unnest(
-  $21::uuid[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[],
-  $27::boolean[], $28::timestamptz[], $29::bytea[])
-  as b (account_id, available, reserved, version, position, head, armed, next_expiry, state)
+  $25::text::uuid[], $26::text::bigint[], $27::text::bigint[], $28::text::bigint[],
+  $29::text::bigint[], $31::text::boolean[], $32::text::timestamptz[], $34::text::int[],
+  $35::text::int[])
+  with ordinality
+  as b (account_id, available, reserved, version, position, armed, next_expiry, start, size, n)
 where accounts.account_id = b.account_id
 
 -- name: accounts
 insert into ledger.accounts
   (partition, account_id, unit, plan, status, available, reserved, version, position, head, armed,
    next_expiry, state)
-select $1::smallint, a.* from unnest(
-  $21::uuid[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[], $27::bigint[],
-  $28::bigint[], $29::bytea[], $30::boolean[], $31::timestamptz[], $32::bytea[]) as a
+select $1::smallint, a.account_id, a.unit, a.plan, a.status, a.available, a.reserved, a.version,
+  a.position, substr($30::bytea, 32 * a.n::int - 31, 32), a.armed, a.next_expiry,
+  substr($33::bytea, a.start, a.size)
+from unnest(
+  $25::text::uuid[], $26::text::bigint[], $27::text::bigint[], $28::text::bigint[],
+  $29::text::bigint[], $31::text::boolean[], $32::text::timestamptz[], $34::text::int[],
+  $35::text::int[], $36::text[], $37::text[], $38::text[])
+  with ordinality
+  as a (account_id, available, reserved, version, position, armed, next_expiry, start, size, unit,
+        plan, status, n)
 on conflict (account_id) do update set
   plan = excluded.plan, status = excluded.status, available = excluded.available,
   reserved = excluded.reserved, version = excluded.version, position = excluded.position,
@@ -103,7 +127,8 @@ on conflict (account_id) do update set
 
 -- name: commands_by_key
 select c.caller_id, c.kind, c.account_id, c.position, c.event_count, c.fingerprint
-from unnest($1::uuid[], $2::smallint[], $3::uuid[]) as k (caller_id, kind, account_id)
+from unnest($1::text::uuid[], $2::text::smallint[], $3::text::uuid[])
+  as k (caller_id, kind, account_id)
 join ledger.commands c using (caller_id, kind, account_id)
 
 -- name: accounts_by_id
@@ -141,7 +166,11 @@ where partition = $1 and next_expiry <= $2 and (next_expiry, account_id) > ($3, 
 order by next_expiry, account_id limit $5
 
 -- name: open_reservations
-select state from ledger.reservations where partition = $1
+-- `state` is null where the event that opened the hold says all there is.
+select r.account_id, r.state, case when r.state is null then e.body end as body
+from ledger.reservations r
+left join ledger.events e on e.partition = r.partition and e.position = r.position and r.state is null
+where r.partition = $1
 
 -- name: last_event
 select position, body from ledger.events where partition = $1 order by position desc limit 1

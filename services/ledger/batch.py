@@ -12,12 +12,13 @@ from libs.events.events import TYPE_CODES
 from services.ledger.answers import Recorded, accepted, refused, unwritten
 from services.ledger.cold import CHANGING, LotChanges, Lots
 from services.ledger.columns import Columns, bare
+from services.ledger.command_key import CommandKey, key_columns
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
 from services.ledger.domain.pasts import CLOSING, ended
 from services.ledger.domain.state import Accepted, Declined, Event, Lot, Moment, Past, State
-from services.ledger.store import CommandKey, CommandRow, Slot
-from services.ledger.working_set import Overlay, Remembered, WorkingSet
+from services.ledger.store import CommandRow, Slot
+from services.ledger.working_set import PRINT_BYTES, Overlay, WorkingSet, remember
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +57,6 @@ class Loaded(NamedTuple):
     lots: Lots
 
 
-class Published(NamedTuple):
-    """A committed event for the relay."""
-
-    position: int
-    type: str
-    body: bytes
-
-
 class Log(NamedTuple):
     """Where the log of this partition ends, and which history it belongs to."""
 
@@ -82,7 +75,6 @@ class Batch:
         self.now = now
         self.position = log.position
         self.columns = Columns()
-        self.published: list[Published] = []
         self.replies: list[tuple[str, bytes]] = []
         self._keys: dict[str, tuple[str, Event | None, int]] = {}
         self._open_positions: dict[str, int] = {}
@@ -122,9 +114,9 @@ class Batch:
     def _repeat(self, pending: Pending) -> bytes | None:
         remembered = self.overlay.remembered(pending.key)
         if remembered is not None:
-            if remembered.fingerprint == pending.fingerprint:
-                return remembered.reply
-            first = orjson.loads(remembered.reply)
+            if remembered[:PRINT_BYTES] == pending.fingerprint:
+                return remembered[PRINT_BYTES:]
+            first = orjson.loads(remembered[PRINT_BYTES:])
             position = first["position"] - first["event_count"] + 1
             return self._conflict(pending, position)
         row = self.loaded.commands.get(pending.key)
@@ -136,7 +128,7 @@ class Batch:
         command = pending.command
         answer = accepted(command.kind, command.account_id, self.log.incarnation, events)
         reply = orjson.dumps(answer)
-        self.overlay.commands[pending.key] = Remembered(row.fingerprint, reply)
+        self.overlay.commands[pending.key] = remember(row.fingerprint, reply)
         return reply
 
     def _conflict(self, pending: Pending, first_position: int) -> bytes:
@@ -220,7 +212,6 @@ class Batch:
             self.columns.events.append(
                 (position, bare(event.account_id), version, TYPE_CODES[event.type], raw, digest)
             )
-            self.published.append(Published(position, event.type, raw))
             recorded.append(Recorded(position, event.type, event.data))
             self._effects(event, decision.state, position)
             self._fees(event, position)
@@ -229,21 +220,14 @@ class Batch:
             decision.state.account, version, head, self.position
         )
         self.columns.commands.append(
-            (
-                pending.key.caller.hex(),
-                pending.key.kind,
-                bare(command.account_id),
-                first,
-                len(recorded),
-                pending.fingerprint,
-            )
+            (*key_columns(pending.key), first, len(recorded), pending.fingerprint)
         )
         note = note_of(command)
         if note is not None:
             self.columns.note(note, self.now.at)
         answer = accepted(command.kind, command.account_id, self.log.incarnation, recorded)
         reply = orjson.dumps(answer)
-        self.overlay.commands[pending.key] = Remembered(pending.fingerprint, reply)
+        self.overlay.commands[pending.key] = remember(pending.fingerprint, reply)
         return reply
 
     def _bodies(

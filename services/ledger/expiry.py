@@ -1,10 +1,9 @@
 """Closing what nobody closes: unsettled reservations (RSV-4), grants of idle accounts (CRD-4)."""
 
 import asyncio
-import heapq
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,6 @@ import asyncpg
 import orjson
 
 from libs.events.commands import (
-    KIND_CODES,
     Command,
     ExpireGrant,
     ExpireGrantData,
@@ -21,16 +19,15 @@ from libs.events.commands import (
     ExpireReservationData,
 )
 from libs.events.fingerprints import fingerprint
-from libs.events.ids import caller_bytes
 from libs.events.times import to_text
 from libs.runtime.errors import DatabaseUnavailable
 from libs.runtime.metrics import counter
 from services.ledger.batch import Pending
+from services.ledger.command_key import command_key
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Reservation
 from services.ledger.settings import LedgerSettings
 from services.ledger.statements import load
-from services.ledger.store import CommandKey
 from services.ledger.writer import Writer
 
 expired = counter(
@@ -42,8 +39,10 @@ grants_expired = counter(
 log = logging.getLogger(__name__)
 
 SQL = load("append.sql")
-AGAIN = timedelta(minutes=1)
-"""After so long an expiry that was queued is looked at again: its append may have been refused."""
+AGAIN_S = 60.0
+"""After so long an expiry that was queued is queued again: its append may have been refused."""
+MOST_WAITING = 5_000
+"""Expiries queued at once; after a long outage the rest waits its turn without being looked at."""
 LOOK_EVERY_S = 60.0
 LOOK_AHEAD = timedelta(minutes=10)
 PAGE = 1000
@@ -52,7 +51,7 @@ START = (datetime.fromtimestamp(0, UTC), UUID(int=0))
 
 
 class Expiry:
-    """A heap of deadlines. An entry whose reservation is closed by then is dropped when due.
+    """Queues the expiry of every hold that is open a grace after its deadline.
 
     Nothing expires for a while after a take-over: those who would settle are still retrying.
     """
@@ -63,11 +62,8 @@ class Expiry:
         self._grace = timedelta(seconds=settings.expiry_grace_s)
         self._tick_s = settings.expiry_tick_s
         self._quiet_until = writer.clock.monotonic() + settings.takeover_quiet_s
-        self._deadlines: list[tuple[str, str]] = []
-
-    def watch(self, reservations: Iterable[Reservation]) -> None:
-        for reservation in reservations:
-            heapq.heappush(self._deadlines, (reservation.expires_at, reservation.res))
+        self._waiting: dict[str, float] = {}
+        """Holds whose expiry is queued, and when it was."""
 
     async def run(self) -> None:
         while True:
@@ -77,19 +73,25 @@ class Expiry:
 
     def queue_due(self) -> None:
         """Queue an expiry for every reservation still open a grace after its deadline."""
-        at = self._writer.now().at - self._grace
-        due, again = to_text(at), to_text(at + AGAIN)
-        while self._deadlines and self._deadlines[0][0] <= due:
-            expires_at, res = heapq.heappop(self._deadlines)
-            reservation = self._writer.working.reservations.get(res)
-            if reservation is None:
-                continue
-            if reservation.expires_at > expires_at:
-                self.watch([reservation])  # it was extended meanwhile
-                continue
-            expired.inc()
-            self._queue.put_expiry(_expiry_of(reservation))
-            heapq.heappush(self._deadlines, (again, res))
+        working, now = self._writer.working, self._writer.clock.monotonic()
+        self._forget_closed(now)
+        due = to_text(self._writer.now().at - self._grace)
+        for res in working.deadlines.until(due):
+            if len(self._waiting) >= MOST_WAITING:
+                return
+            reservation = working.reservations[res]
+            if reservation.expires_at <= due and res not in self._waiting:
+                expired.inc()
+                self._waiting[res] = now
+                self._queue.put_expiry(_expiry_of(reservation))
+
+    def _forget_closed(self, now: float) -> None:
+        still_open = self._writer.working.reservations
+        self._waiting = {
+            res: since
+            for res, since in self._waiting.items()
+            if res in still_open and now - since < AGAIN_S
+        }
 
 
 def _expiry_of(reservation: Reservation) -> Pending:
@@ -190,5 +192,4 @@ def _grant_expiry_of(account_id: str, no: int) -> Pending:
 
 def _internal(command: Command) -> Pending:
     """A command that the ledger gives itself: nobody waits for its reply."""
-    key = CommandKey(caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id)
-    return Pending(command, key, fingerprint(command), None)
+    return Pending(command, command_key(command), fingerprint(command), None)

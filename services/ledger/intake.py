@@ -14,17 +14,17 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from libs.events.codec import Malformed, decode_command
-from libs.events.commands import KIND_CODES, Command, allowed_class
+from libs.events.commands import Command, allowed_class
 from libs.events.fingerprints import fingerprint
-from libs.events.ids import caller_bytes, partition_of
+from libs.events.ids import partition_of
 from libs.events.subjects import parse_command_subject
 from libs.runtime.metrics import counter
 from services.ledger.answers import unwritten
 from services.ledger.batch import Pending
+from services.ledger.command_key import command_key
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.decide import is_built
 from services.ledger.settings import LedgerSettings
-from services.ledger.store import CommandKey
 
 log = logging.getLogger(__name__)
 
@@ -115,10 +115,7 @@ class Intake:
             busy.inc()
             self._spawn(self._answer(msg.reply, "Busy", command.account_id, BUSY))
             return
-        key = CommandKey(
-            caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id
-        )
-        self.queue.put(Pending(command, key, fingerprint(command), msg.reply))
+        self.queue.put(Pending(command, command_key(command), fingerprint(command), msg.reply))
 
     def _objection(self, command: Command, cls: str) -> str | None:
         if not allowed_class(command, cls):

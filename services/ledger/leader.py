@@ -16,9 +16,8 @@ from libs.runtime.database import connect
 from libs.runtime.joined import publish_joined
 from libs.runtime.quarantine import quarantine
 from libs.runtime.supervision import Lifecycle
-from services.ledger.batch import Published
+from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
-from services.ledger.domain.state import Reservation
 from services.ledger.expiry import Expiry, GrantExpiry
 from services.ledger.intake import Intake
 from services.ledger.relay import Relay
@@ -118,9 +117,7 @@ class Leader:
             reply=self._reply, committed=self._committed,
         )  # fmt: skip
         await writer.take_over()
-        self._writer = writer
-        self._expiry = Expiry(writer, queue, settings)
-        self._expiry.watch(working.reservations.values())
+        expiry = Expiry(writer, queue, settings)
         grants = GrantExpiry(writer, queue, settings, self._looking)
         intake = Intake(
             self.partition, self.installation.partitions, queue, settings,
@@ -136,7 +133,7 @@ class Leader:
         spawn = self.lifecycle.spawn
         beside = [
             spawn(self.relay.run(), f"relay-{self.partition}"),
-            spawn(self._expiry.run(), f"expiry-{self.partition}"),
+            spawn(expiry.run(), f"expiry-{self.partition}"),
             spawn(grants.run(), f"grant-expiry-{self.partition}"),
             spawn(self._drain(intake, queue, drained), f"drain-{self.partition}"),
         ]
@@ -161,8 +158,7 @@ class Leader:
         with contextlib.suppress(nats.errors.Error):
             await publish_joined(self.nc, replies, {"Farebox-Ledger-Now": ledger_now})
 
-    async def _committed(self, events: list[Published], opened: list[Reservation]) -> None:
-        self._expiry.watch(opened)
+    async def _committed(self, events: list[EventRow]) -> None:
         self.relay.committed(events)
         # A hint that spares the reader its poll interval; losing one costs nothing else.
         with contextlib.suppress(nats.errors.Error):

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from libs.events.commands import KIND_CODES, Clawback, ReverseClawback
-from libs.events.ids import caller_bytes
+from libs.events.commands import Clawback, ReverseClawback
 from services.ledger.answers import Recorded
 from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation
+from services.ledger.command_key import CommandKey, key_of
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.pasts import ended
 from services.ledger.domain.state import Lot, Past, Refunded
-from services.ledger.store import CommandKey, CommandRow, Store
+from services.ledger.store import CommandRow, Store
 from services.ledger.working_set import WorkingSet
 
 Named = tuple[str, str]
@@ -91,10 +91,7 @@ def _on_closed(
 def _keys_of(account_id: str, res: str) -> dict[str, CommandKey]:
     """The commands that can have opened or closed a reservation, by kind."""
     callers = {"Reserve": res, "Settle": res, "Release": res, "ExpireReservation": f"expire:{res}"}
-    return {
-        kind: CommandKey(caller_bytes(caller), KIND_CODES[kind], account_id)
-        for kind, caller in callers.items()
-    }
+    return {kind: key_of(caller, kind, account_id) for kind, caller in callers.items()}
 
 
 async def _past_rows(store: Store, closed: set[Named]) -> dict[Named, dict[str, CommandRow]]:

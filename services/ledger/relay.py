@@ -7,7 +7,7 @@ is stored: whatever the stream lost, or never got, is published again from there
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,7 +20,7 @@ from libs.events import subjects
 from libs.events.events import TYPE_NAMES
 from libs.runtime.atomic_publish import PublishUnknown, WrongLastSequence, publish_atomic
 from libs.runtime.metrics import counter, gauge
-from services.ledger.batch import Published
+from services.ledger.columns import EventRow
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,13 @@ BATCH = 1000
 FRESH = 20_000
 """Events kept in memory for the relay; what is older is read from the table."""
 
+POSITION, TYPE, BODY = 0, 3, 4
+"""Where they stand in an EventRow."""
+
 relayed = counter("ledger_relayed_total", "Events published to the stream")
 
 READ = """
-select position, type, body from ledger.events
+select position, account_id, version, type, body from ledger.events
 where partition = $1 and position > $2 order by position limit $3
 """
 
@@ -55,7 +58,10 @@ class Relay:
         self._connect = connect
         self._poll_s = poll_s
         self._pace_s = pace_s
-        self._fresh: deque[Published] = deque(maxlen=FRESH)
+        self._fresh: deque[EventRow] = deque(maxlen=FRESH)
+        self._subjects = {
+            code: subjects.event(partition, name) for code, name in TYPE_NAMES.items()
+        }
         self._wake = asyncio.Event()
         self._log_end = 0
         gauge(
@@ -68,10 +74,10 @@ class Relay:
     def _lag(self) -> int:
         return max(0, self._log_end - self.last)
 
-    def committed(self, events: list[Published]) -> None:
+    def committed(self, events: Sequence[EventRow]) -> None:
         """Called by the writer after each append: never blocks, never fails."""
         self._fresh.extend(events)
-        self._log_end = events[-1].position
+        self._log_end = events[-1][POSITION]
         self._wake.set()
 
     async def run(self) -> None:
@@ -102,14 +108,14 @@ class Relay:
             if not events:
                 await self._sleep()
                 continue
-            messages = [(subjects.event(self.partition, e.type), e.body) for e in events]
+            messages = [(self._subjects[event[TYPE]], event[BODY]) for event in events]
             try:
                 ack = await publish_atomic(self._nc, messages, self.last)
             except (WrongLastSequence, PublishUnknown):
                 self.last = await self._stream_end(connection)
                 continue
-            if ack != events[-1].position:
-                raise AssertionError(f"stream sequence {ack} is not position {events[-1].position}")
+            if ack != (position := events[-1][POSITION]):
+                raise AssertionError(f"stream sequence {ack} is not position {position}")
             self.last = ack
             relayed.inc(len(events))
             if len(events) < BATCH:
@@ -123,14 +129,15 @@ class Relay:
         except TimeoutError:
             return
 
-    async def _next(self, connection: "asyncpg.Connection[Any]") -> list[Published]:
+    async def _next(self, connection: "asyncpg.Connection[Any]") -> Sequence[EventRow]:
         """The next events after `last`: from memory when they are fresh, else from the table."""
-        while self._fresh and self._fresh[0].position <= self.last:
+        while self._fresh and self._fresh[0][POSITION] <= self.last:
             self._fresh.popleft()
-        if self._fresh and self._fresh[0].position == self.last + 1:
+        if self._fresh and self._fresh[0][POSITION] == self.last + 1:
             return list(islice(self._fresh, BATCH))
-        rows = await connection.fetch(READ, self.partition, self.last, BATCH)
-        return [Published(row["position"], TYPE_NAMES[row["type"]], row["body"]) for row in rows]
+        return [
+            tuple(row) for row in await connection.fetch(READ, self.partition, self.last, BATCH)
+        ]
 
     async def _stream_end(self, connection: "asyncpg.Connection[Any]") -> int:
         """The stream's last sequence, after checking that it is a copy of this log."""

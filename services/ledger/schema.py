@@ -110,10 +110,11 @@ reservations = Table(
     column("position", Big),
     column("expires_at", Time),
     column("amount", Big),
-    column("state", LargeBinary),
+    column("state", LargeBinary, null=True),
     PrimaryKeyConstraint("reservation_id"),
 )
-"""Open reservations only: inserted at open, deleted at close."""
+"""Open reservations only: inserted at open, deleted at close. `state` is null as long as the event
+that opened the hold, at `position`, says all there is."""
 
 api_keys = Table(
     "api_keys",

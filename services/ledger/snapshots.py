@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from libs.events.times import to_text
+from services.ledger.domain.reservations import held
 from services.ledger.domain.state import (
     Account,
     Attempt,
@@ -119,7 +120,12 @@ def reservation_state(reservation: Reservation) -> bytes:
     return orjson.dumps(tuple(reservation))
 
 
-def reservation_of(state: bytes) -> Reservation:
+def reservation_of(account_id: str, state: bytes | None, body: bytes | None) -> Reservation:
+    """An open hold from its row's state, else from the body of the event that opened it."""
+    if state is None:
+        if body is None:
+            raise LookupError(f"an open hold of {account_id} without its event")
+        return held(account_id, orjson.loads(body)["data"], limited=False)
     values = orjson.loads(state)
     values[5] = tuple((no, part) for no, part in values[5])
     return Reservation(*values)

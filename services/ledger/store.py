@@ -9,21 +9,14 @@ import asyncpg
 import orjson
 
 from services.ledger.answers import Recorded
-from services.ledger.columns import Columns, bare
+from services.ledger.columns import Columns, bare, literal, transposed
+from services.ledger.command_key import CommandKey, key_columns, key_in_row
 from services.ledger.domain.state import Account, Lot, Refunded, Reservation
 from services.ledger.snapshots import account_of, lot_of, reservation_of
 from services.ledger.statements import load
 
 LOCK_SPACE = 1
 """First key of the advisory lock; the second is the partition."""
-
-
-class CommandKey(NamedTuple):
-    """What identifies a command: two of one kind, caller and account are the same command."""
-
-    caller: bytes
-    kind: int
-    account_id: str
 
 
 class CommandRow(NamedTuple):
@@ -119,14 +112,10 @@ class Store:
 
     async def commands(self, keys: Sequence[CommandKey]) -> dict[CommandKey, CommandRow]:
         """Which of these commands the log already holds."""
-        rows = await self._commands.fetch(
-            [key.caller.hex() for key in keys],
-            [key.kind for key in keys],
-            [bare(key.account_id) for key in keys],
-        )
+        columns = transposed([key_columns(key) for key in keys], 3)
+        rows = await self._commands.fetch(*map(literal, columns))
         return {
-            CommandKey(row[0].bytes, row[1], f"acct_{row[2].hex}"): CommandRow(*row[3:6])
-            for row in rows
+            key_in_row(row[0].bytes, row[1], row[2].bytes): CommandRow(*row[3:6]) for row in rows
         }
 
     async def accounts(self, account_ids: Iterable[str]) -> dict[str, Slot]:
@@ -146,7 +135,10 @@ class Store:
 
     async def open_reservations(self) -> dict[str, Reservation]:
         rows = await self.connection.fetch(SQL["open_reservations"], self.partition)
-        reservations = (reservation_of(row["state"]) for row in rows)
+        reservations = (
+            reservation_of(f"acct_{row['account_id'].hex}", row["state"], row["body"])
+            for row in rows
+        )
         return {reservation.res: reservation for reservation in reservations}
 
     async def events(self, positions: Sequence[int]) -> dict[int, Recorded]:

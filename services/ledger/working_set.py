@@ -1,20 +1,29 @@
 """What the writer keeps in memory, and one batch of changes on top of it."""
 
+from collections.abc import Mapping
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NewType, TypeVar
 
+from services.ledger.command_key import CommandKey
+from services.ledger.deadlines import Deadlines
 from services.ledger.domain.state import Past, Reservation
-from services.ledger.store import CommandKey, Slot
+from services.ledger.store import Slot
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Remembered(NamedTuple):
-    """A command that was answered, so that a repeat costs no look-up."""
+Remembered = NewType("Remembered", bytes)
+"""A command that was answered, so that a repeat costs no look-up: its fingerprint, then its reply.
 
-    fingerprint: bytes
-    reply: bytes
+One object, because a hundred thousand of them are kept and dropped in turn.
+"""
+
+PRINT_BYTES = 32
+
+
+def remember(fingerprint: bytes, reply: bytes) -> Remembered:
+    return Remembered(fingerprint + reply)
 
 
 class WorkingSet:
@@ -23,26 +32,42 @@ class WorkingSet:
     def __init__(self, accounts_in_memory: int, commands_in_memory: int) -> None:
         self.accounts: dict[str, Slot] = {}
         self.reservations: dict[str, Reservation] = {}
+        self.deadlines = Deadlines()
         self.commands: dict[CommandKey, Remembered] = {}
         self._accounts_in_memory = accounts_in_memory
         self._commands_in_memory = commands_in_memory
 
     def merge(self, overlay: "Overlay") -> None:
-        for account_id, slot in overlay.accounts.items():
-            self.accounts.pop(account_id, None)  # so that the order of the dict is that of use
-            self.accounts[account_id] = slot
+        accounts = self.accounts
+        for account_id in overlay.accounts:
+            accounts.pop(account_id, None)  # so that the order of the dict is that of use
+        accounts.update(overlay.accounts)
         for res in overlay.closed:
-            self.reservations.pop(res, None)
-        self.reservations.update(overlay.opened)
+            self._drop(res)
+        self.hold(overlay.opened)
         self.commands.update(overlay.commands)
         _evict(self.accounts, self._accounts_in_memory)
         _evict(self.commands, self._commands_in_memory)
+
+    def hold(self, opened: Mapping[str, Reservation]) -> None:
+        """Take in reservations that are open, in place of what they were before."""
+        for res, reservation in opened.items():
+            if res in self.reservations:
+                self._drop(res)
+            self.deadlines.add(reservation)
+        self.reservations.update(opened)
+
+    def _drop(self, res: str) -> None:
+        reservation = self.reservations.pop(res, None)
+        if reservation is not None:
+            self.deadlines.remove(reservation)
 
     def forget(self) -> None:
         """Drop everything that can be read again."""
         self.accounts.clear()
         self.commands.clear()
         self.reservations.clear()
+        self.deadlines.clear()
 
 
 def _evict(entries: dict[K, V], limit: int) -> None:

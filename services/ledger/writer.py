@@ -17,9 +17,10 @@ from libs.runtime.clock import Clock
 from libs.runtime.faults import fault
 from libs.runtime.metrics import counter
 from services.ledger.answers import unwritten
-from services.ledger.batch import Batch, Log, Pending, Published
+from services.ledger.batch import Batch, Log, Pending
+from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
-from services.ledger.domain.state import Moment, Reservation
+from services.ledger.domain.state import Moment
 from services.ledger.load import load
 from services.ledger.store import Store, is_definite, is_fenced, is_full
 from services.ledger.working_set import WorkingSet
@@ -35,7 +36,7 @@ rejected = counter("ledger_rejected_total", "Commands the database refused alone
 
 Reply = Callable[[Sequence[tuple[str, bytes]], str], Awaitable[None]]
 """((subject, reply) pairs, ledger time) → sends them; never fails, lost ones are asked again."""
-Committed = Callable[[list[Published], list[Reservation]], Awaitable[None]]
+Committed = Callable[[list[EventRow]], Awaitable[None]]
 
 
 class NotLeading(Exception):
@@ -79,7 +80,7 @@ class Writer:
         open_reservations = await self.store.open_reservations()
         # At once: expiry runs beside this, and must never see a reservation missing that is open.
         self.working.forget()
-        self.working.reservations.update(open_reservations)
+        self.working.hold(open_reservations)
         await self._ensure_room()
 
     async def run(self, drained: asyncio.Event) -> None:
@@ -116,22 +117,23 @@ class Writer:
         batch = Batch(self.working, loaded, end, moment)
         for pending in pendings:
             batch.run(pending)
-        if batch.published:
+        written = batch.columns.events
+        if written:
             batch.finish()
             await self.store.append(batch.columns)
             fault("after_append")
             self.position = batch.position
             self.last_at = moment.at
             batches.inc()
-            committed_events.inc(len(batch.published))
+            committed_events.inc(len(written))
         else:
             # A zombie's decisions must not leave either: prove that the lock still lives.
             await self.store.still_leads()
         self.working.merge(batch.overlay)
         await self._reply(batch.replies, moment.text)
         fault("before_reply")
-        if batch.published:
-            await self._committed(batch.published, list(batch.overlay.opened.values()))
+        if written:
+            await self._committed(written)
             await self._ensure_room()
 
     async def _one_by_one(self, pendings: Sequence[Pending], error: asyncpg.PostgresError) -> None:

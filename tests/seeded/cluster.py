@@ -10,9 +10,9 @@ from typing import Any
 
 import asyncpg
 
-from services.ledger.batch import Pending, Published
+from services.ledger.batch import Pending
+from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
-from services.ledger.domain.state import Reservation
 from services.ledger.expiry import Expiry
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import NotLeading, Writer
@@ -103,11 +103,9 @@ class Cluster:
         clock = self.clock = SkewedClock(self.loop, self.start, self.rng.uniform(-20, 20))
         queue = CommandQueue(self.rng.choice((1, 4, 256)), clock.monotonic)
         working = WorkingSet(self.rng.choice((1, 1000)), self.rng.choice((0, 5, 1000)))
-        expiry: Expiry
 
-        async def committed(events: list[Published], opened: list[Reservation]) -> None:
-            expiry.watch(opened)
-            self.published.update((event.position, event.body) for event in events)
+        async def committed(events: list[EventRow]) -> None:
+            self.published.update((position, body) for position, _, _, _, body, _ in events)
 
         writer = Writer(
             session, working, queue, clock, incarnation=1, reply=self.wire.reply,
@@ -115,7 +113,6 @@ class Cluster:
         )  # fmt: skip
         await writer.take_over()
         expiry = Expiry(writer, queue, SETTINGS)
-        expiry.watch(working.reservations.values())
         self.wire.trace(name, "leads from", writer.position, "skew", clock.skew_s)
 
         def listen(pending: Pending) -> None:

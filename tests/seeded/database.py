@@ -15,10 +15,11 @@ import asyncpg
 import orjson
 
 from services.ledger.answers import Recorded
-from services.ledger.columns import Columns, bare
+from services.ledger.columns import Columns, bare, instant
+from services.ledger.command_key import CommandKey, key_columns
 from services.ledger.domain.state import Lot, Refunded, Reservation
 from services.ledger.snapshots import account_of, lot_of, reservation_of
-from services.ledger.store import CommandKey, CommandRow, Slot
+from services.ledger.store import CommandRow, Slot
 
 INJECTED = "40P01"
 """The SQLSTATE of an injected refusal: a deadlock, as definite as it is innocent."""
@@ -67,7 +68,8 @@ class Database:
             self.commands[caller, kind, account] = CommandRow(position, count, print_)
         for row in columns.accounts:
             self.accounts[row[0]] = dict(zip(ACCOUNT, row[1:], strict=True))
-        self.reservations.update((row[0], row[1:]) for row in columns.opened)
+        for res, account, position, expires_at, amount, state in columns.opened:
+            self.reservations[res] = (account, position, instant(expires_at), amount, state)
         for res in columns.closed:
             self.reservations.pop(res, None)
         for res, expires_at, amount, state in columns.extended:
@@ -177,7 +179,7 @@ class Session:
         database = self._alive()
         if database.forgets_commands:
             return {}
-        rows = {key: (key.caller.hex(), key.kind, bare(key.account_id)) for key in keys}
+        rows = {key: key_columns(key) for key in keys}
         known = database.commands
         return {key: known[row] for key, row in rows.items() if row in known}
 
@@ -191,14 +193,19 @@ class Session:
                     for key in database.keys.values()
                     if key["account_id"] == bare(account_id)
                 ]
-                account = account_of(row, account_id, keys)
+                expiry = row["next_expiry"]
+                timed = {**row, "next_expiry": instant(expiry) if expiry else None}
+                account = account_of(timed, account_id, keys)
                 head = row["head"].hex()
                 slots[account_id] = Slot(account, row["version"], head, row["position"])
         return slots
 
     async def open_reservations(self) -> dict[str, Reservation]:
-        rows = self._alive().reservations.values()
-        reservations = [reservation_of(row[4]) for row in rows]
+        database = self._alive()
+        reservations = [
+            reservation_of(f"acct_{account}", state or None, database.events[position][3])
+            for account, position, _, _, state in database.reservations.values()
+        ]
         return {reservation.res: reservation for reservation in reservations}
 
     async def events(self, positions: Sequence[int]) -> dict[int, Recorded]:

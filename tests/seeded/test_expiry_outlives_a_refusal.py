@@ -7,7 +7,7 @@ import pytest
 
 from libs.runtime.clock import ManualClock
 from services.ledger.command_queue import CommandQueue
-from services.ledger.expiry import AGAIN, Expiry
+from services.ledger.expiry import AGAIN_S, Expiry
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import Writer
 from tests.seeded.cluster import SETTINGS
@@ -50,7 +50,6 @@ async def _story(refused: bool) -> Database:
         d.reserve(ACCOUNT, KEY, 60, clock.now(), res=RES),
     ]
     await writer.step([pending(command, None) for command in commands])
-    expiry.watch(writer.working.reservations.values())
     clock.advance(120)
     database.chances.refused = 1.0
     if refused:
@@ -63,7 +62,7 @@ async def _story(refused: bool) -> Database:
         await reading
     database.chances.refused = 0.0
     assert database.reservations
-    clock.advance(AGAIN.total_seconds() + 1)
+    clock.advance(AGAIN_S + 1)
     expiry.queue_due()
     await writer.step(writer.queue.take())
     return database

@@ -9,12 +9,11 @@ from typing import Any
 
 import orjson
 
-from libs.events.commands import KIND_CODES, Command
+from libs.events.commands import Command
 from libs.events.fingerprints import fingerprint
-from libs.events.ids import caller_bytes
 from libs.events.times import from_text
 from services.ledger.batch import Pending
-from services.ledger.store import CommandKey
+from services.ledger.command_key import command_key
 
 Answer = dict[str, Any]
 ATTEMPT_S = 1.0
@@ -45,10 +44,7 @@ class Wire:
     async def ask(self, who: str, command: Command, give_up_s: float) -> Answer | None:
         """The same command until it has a final reply; None when it was given up."""
         given_up = self.loop.time() + give_up_s
-        key = CommandKey(
-            caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id
-        )
-        pending, pause = Pending(command, key, fingerprint(command), None), 0.05
+        pending, pause = Pending(command, command_key(command), fingerprint(command), None), 0.05
         while (left := given_up - self.loop.time()) > 0:
             answer = await self._attempt(who, pending, min(ATTEMPT_S, left))
             if answer is not None and FINAL.get(answer["reply"], True):

@@ -3,23 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
 
-from libs.events.commands import KIND_CODES, Command
+from libs.events.commands import Command
+from libs.events.events import TYPE_NAMES
 from libs.events.fingerprints import fingerprint
-from libs.events.ids import caller_bytes
 from libs.runtime.clock import ManualClock
-from services.ledger.batch import Pending, Published
+from services.ledger.batch import Pending
+from services.ledger.columns import EventRow
+from services.ledger.command_key import command_key
 from services.ledger.command_queue import CommandQueue
-from services.ledger.domain.state import Reservation
-from services.ledger.store import CommandKey, Store
+from services.ledger.store import Store
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import Writer
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+class Published(NamedTuple):
+    """A committed event, as the relay is told of it."""
+
+    position: int
+    type: str
+    body: bytes
+    row: EventRow
 
 
 @dataclass
@@ -48,8 +58,7 @@ class Bench:
 
 
 def pending(command: Command, reply_to: str | None) -> Pending:
-    key = CommandKey(caller_bytes(command.caller_id), KIND_CODES[command.kind], command.account_id)
-    return Pending(command, key, fingerprint(command), reply_to)
+    return Pending(command, command_key(command), fingerprint(command), reply_to)
 
 
 async def open_bench(dsn: str, *, behind: bool = False, **limits: int) -> Bench:
@@ -64,8 +73,8 @@ async def open_bench(dsn: str, *, behind: bool = False, **limits: int) -> Bench:
     async def reply(replies: Sequence[tuple[str, bytes]], _now: str) -> None:
         bench.replies.update((subject, orjson.loads(raw)) for subject, raw in replies)
 
-    async def committed(events: list[Published], _opened: list[Reservation]) -> None:
-        bench.published.extend(events)
+    async def committed(events: list[EventRow]) -> None:
+        bench.published.extend(Published(e[0], TYPE_NAMES[e[3]], e[4], e) for e in events)
 
     writer = Writer(
         store, working, CommandQueue(256, clock.monotonic), clock, incarnation=1, reply=reply,

@@ -41,7 +41,10 @@ async def check_reservations(
     connection: Connection, partition: int, fold: Fold, differences: Differences
 ) -> None:
     expected = {parse_id(res, "req"): hold for res, hold in fold.holds.items()}
-    query = "select * from ledger.reservations where partition = $1"
+    query = (
+        "select r.*, case when r.state is null then e.body end as body from ledger.reservations r"
+        " left join ledger.events e using (partition, position) where r.partition = $1"
+    )
     await _match(
         connection, query, partition, "reservations", "reservation_id", expected, _hold, differences
     )
@@ -124,7 +127,7 @@ def _hold(row: Columns, hold: Hold) -> Compared:
     yield "expires_at", _time(row["expires_at"]), hold.expires_at
     yield "amount", row["amount"], hold.amount
     try:
-        kept = reservation_of(row["state"])
+        kept = reservation_of(hold.account_id, row["state"], row["body"])
     except (LookupError, TypeError, ValueError) as error:
         yield "state", f"{type(error).__name__}: {error}", "a reservation"
         return

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from sys import intern
 
 from libs.events.commands import ExpireReservation, Extend, Release, Reserve
 from libs.events.money import is_integral
@@ -30,6 +31,7 @@ from services.ledger.domain.state import (
     Reservation,
     Retry,
     State,
+    moved,
 )
 
 
@@ -208,28 +210,35 @@ def decide_expiry(draft: Draft, command: ExpireReservation) -> Refusal | None:
 
 
 def evolve_reserved(_state: State, account: Account, data: Data) -> State:
-    amount, taken = int(data["amount"]), from_data(data["from"])
-    day = data["windows"]["day"]
-    held = spending.count(account, data["key_id"], day, amount)._replace(
+    reservation = held(account.account_id, data, limited=account.limits is not None)
+    amount = reservation.amount
+    after = moved(
+        spending.count(account, reservation.key_id, reservation.day, amount),
         available=account.available - amount,
         reserved=account.reserved + amount,
-        grants=hold(account.grants, taken),
+        grants=hold(account.grants, reservation.taken),
+        next_expiry=account.next_expiry,
     )
-    reservation = Reservation(
-        res=data["res"],
-        account_id=account.account_id,
-        key_id=data["key_id"],
-        operation=data["operation"],
-        amount=amount,
-        taken=taken,
-        expires_at=data["expires_at"],
-        at_deadline=data["at_deadline"],
-        catalogue=data["catalogue"],
-        day=day,
-        fee=data["fee"],
-        limited=account.limits is not None,
+    return State(after, reservation)
+
+
+def held(account_id: str, data: Data, *, limited: bool) -> Reservation:
+    """The hold that a CreditsReserved opened. Words that many holds share are kept once."""
+    return Reservation(
+        data["res"],
+        account_id,
+        intern(data["key_id"]),
+        intern(data["operation"]),
+        int(data["amount"]),
+        from_data(data["from"]),
+        data["expires_at"],
+        intern(data["at_deadline"]),
+        intern(data["catalogue"]),
+        intern(data["windows"]["day"]),
+        data["fee"],
+        0,
+        limited,
     )
-    return State(held, reservation)
 
 
 def evolve_extended(state: State, account: Account, data: Data) -> State:

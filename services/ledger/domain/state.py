@@ -172,6 +172,23 @@ class Account(NamedTuple):
         return "frozen" if self.freezes else "open"
 
 
+def moved(
+    account: Account,
+    *,
+    available: int,
+    reserved: int,
+    grants: tuple[Grant, ...],
+    next_expiry: str | None,
+) -> Account:
+    """The account after credits moved: as `_replace` would make it, at a third of the time."""
+    a = account
+    return Account(
+        a.account_id, a.unit, a.plan, a.closed, available, reserved, a.freezes, grants,
+        a.next_grant_no, a.keys, a.armed, a.recharge, next_expiry, a.catalogue, a.limits,
+        a.counters, a.dues,
+    )  # fmt: skip
+
+
 class Reservation(NamedTuple):
     """An open hold: `amount` nanos taken from grants as `taken` says, until `expires_at`."""
 

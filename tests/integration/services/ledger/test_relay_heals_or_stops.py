@@ -111,7 +111,7 @@ async def test_restored_older_database_stops_the_relay(bench, database, streams)
         account = new_id("acct")
         (opened,) = await bench.run(open_account(account))
         assert opened["reply"] == "Opened", "the ledger itself goes on"
-        relay.committed(bench.published[-1:])
+        relay.committed([bench.published[-1].row])
         await until(stopped)
         assert await stream_end(streams) == ahead, "nothing is published behind a foreign event"
 
