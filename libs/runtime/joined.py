@@ -25,16 +25,22 @@ async def publish_joined(
         raise nats.errors.ConnectionClosedError
     if nc.is_draining_pubs:
         raise nats.errors.ConnectionDrainingError
+    lines = joined_lines(messages, headers)
+    if lines:
+        await write_joined(nc, lines)
+        client: Any = nc
+        await client._flush_pending()  # noqa: SLF001
+
+
+def joined_lines(messages: Iterable[tuple[str, bytes]], headers: dict[str, str]) -> bytes:
+    """The protocol lines of the messages, as nats-py would write them."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"NATS/1.0\r\n{lines}\r\n".encode()
     size = len(head)
     parts: list[bytes] = []
     for subject, body in messages:
         parts += (f"HPUB {subject} {size} {size + len(body)}\r\n".encode(), head, body, b"\r\n")
-    if parts:
-        await write_joined(nc, b"".join(parts))
-        client: Any = nc
-        await client._flush_pending()  # noqa: SLF001
+    return b"".join(parts)
 
 
 async def write_joined(nc: Client, lines: bytes) -> None:

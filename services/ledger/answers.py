@@ -1,7 +1,7 @@
 """Replies: pure functions of a command's own events, so a repeat gets the first reply again."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from services.ledger.domain.state import Conflict, Data, Declined, Refusal
 
@@ -16,7 +16,18 @@ class Recorded(NamedTuple):
     data: Data
 
 
-def accepted(kind: str, account_id: str, incarnation: int, events: Sequence[Recorded]) -> Answer:
+class Told(Protocol):
+    """What a reply needs of an event: of one in the log, or of one about to be written."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def data(self) -> Data: ...
+
+
+def accepted(
+    kind: str, account_id: str, incarnation: int, events: Sequence[Told], position: int
+) -> Answer:
     """The reply to an accepted command. `position` is that of its last event."""
     if kind in SUMMED:
         reply, name, add_up = SUMMED[kind]
@@ -33,7 +44,7 @@ def accepted(kind: str, account_id: str, incarnation: int, events: Sequence[Reco
         "reply": reply,
         "account_id": account_id,
         "incarnation": incarnation,
-        "position": events[-1].position,
+        "position": position,
         "event_count": len(events),
         "data": data,
     }
@@ -65,7 +76,7 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _find(events: Sequence[Recorded], types: tuple[str, ...]) -> Recorded:
+def _find(events: Sequence[Told], types: tuple[str, ...]) -> Told:
     for event in events:
         if event.type in types:
             return event

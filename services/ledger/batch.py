@@ -1,12 +1,12 @@
 """One batch of commands, decided in memory. No I/O: what it needs was loaded before."""
 
-import hashlib
 import logging
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import NamedTuple
 
 import orjson
 
-from libs.events.chain import GENESIS
 from libs.events.commands import Command
 from libs.events.events import TYPE_CODES
 from services.ledger.answers import Recorded, accepted, refused, unwritten
@@ -15,14 +15,23 @@ from services.ledger.columns import Columns, bare
 from services.ledger.command_key import CommandKey, key_columns
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
-from services.ledger.domain.pasts import CLOSING, ended
-from services.ledger.domain.state import Accepted, Declined, Event, Lot, Moment, Past, State
+from services.ledger.domain.pasts import ended
+from services.ledger.domain.state import (
+    Accepted,
+    Declined,
+    Event,
+    Lot,
+    Moment,
+    Past,
+    Refusal,
+    State,
+)
 from services.ledger.store import CommandRow, Slot
 from services.ledger.working_set import PRINT_BYTES, Overlay, WorkingSet, remember
 
 log = logging.getLogger(__name__)
 
-EMPTY = Slot(None, 0, GENESIS, 0)
+EMPTY = Slot(None, 0, bytes(32), 0)
 
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
@@ -76,6 +85,8 @@ class Batch:
         self.position = log.position
         self.columns = Columns()
         self.replies: list[tuple[str, bytes]] = []
+        self.refused: list[CommandKey] = []
+        """Commands that were not accepted: the log is asked for them before they are answered."""
         self._keys: dict[str, tuple[str, Event | None, int]] = {}
         self._open_positions: dict[str, int] = {}
         self._lots = LotChanges()
@@ -88,28 +99,28 @@ class Batch:
 
     def finish(self) -> None:
         """Write the final row of each account and key that changed: one row each."""
-        committed = self.overlay.base.accounts
+        committed, columns = self.overlay.base.accounts, self.columns
         for account_id, changed in self.overlay.accounts.items():
             if changed.account is not None:
                 before = committed.get(account_id, EMPTY).account
-                self.columns.account(
+                columns.account(
                     changed.account, before, changed.version, changed.position, changed.head
                 )
         for res, reservation in self.overlay.opened.items():
             if res in self._open_positions:
-                self.columns.open(reservation, self._open_positions[res])
+                columns.open(reservation, self._open_positions[res])
             else:
-                self.columns.extend(reservation)
-        self.columns.lots(self._lots)
+                columns.extend(reservation)
+        columns.lots(self._lots)
         for key_id, (account_id, event, position) in self._keys.items():
             slot = self.overlay.slot(account_id)
             if slot is None or slot.account is None:
                 continue
             key = slot.account.keys[key_id]
             if event is not None:
-                self.columns.issue(event, key, position)
+                columns.issue(event, key, position)
             else:
-                self.columns.change_key(key)
+                columns.change_key(key)
 
     def _repeat(self, pending: Pending) -> bytes | None:
         remembered = self.overlay.remembered(pending.key)
@@ -126,7 +137,9 @@ class Batch:
             return self._conflict(pending, row.position)
         events = [self.loaded.events[row.position + i] for i in range(row.event_count)]
         command = pending.command
-        answer = accepted(command.kind, command.account_id, self.log.incarnation, events)
+        answer = accepted(
+            command.kind, command.account_id, self.log.incarnation, events, events[-1].position
+        )
         reply = orjson.dumps(answer)
         self.overlay.commands[pending.key] = remember(row.fingerprint, reply)
         return reply
@@ -141,26 +154,30 @@ class Batch:
         command = pending.command
         slot = self.overlay.slot(command.account_id) or EMPTY
         if self._is_anothers(command):
-            declined = Declined("unknown_reservation", parameter="caller_id")
-            return orjson.dumps(refused(declined, command.account_id, self.log.incarnation))
+            return self._refuse(pending, Declined("unknown_reservation", parameter="caller_id"))
         try:
             decision = decide(self._state(command, slot), command, self.now)
         except Exception:  # one command's defect must not stop the partition
             log.exception("deciding %s failed", command.kind)
-            return self._malformed(command, f"{command.kind} could not be decided")
+            return self._malformed(pending, f"{command.kind} could not be decided")
         if not isinstance(decision, Accepted):
-            return orjson.dumps(refused(decision, command.account_id, self.log.incarnation))
+            return self._refuse(pending, decision)
         if not decision.events:
             raise AssertionError(f"{command.kind} accepted without an event")
         try:
             bodies = self._bodies(command, slot, decision.events)
         except BodyTooLarge as error:
-            return self._malformed(command, str(error))
+            return self._malformed(pending, str(error))
         return self._accept(pending, slot, decision, bodies)
 
-    def _malformed(self, command: Command, error: str) -> bytes:
-        data = {"error": error}
-        return orjson.dumps(unwritten("Malformed", command.account_id, self.log.incarnation, data))
+    def _refuse(self, pending: Pending, refusal: Refusal) -> bytes:
+        self.refused.append(pending.key)
+        return orjson.dumps(refused(refusal, pending.command.account_id, self.log.incarnation))
+
+    def _malformed(self, pending: Pending, error: str) -> bytes:
+        self.refused.append(pending.key)
+        account_id, incarnation = pending.command.account_id, self.log.incarnation
+        return orjson.dumps(unwritten("Malformed", account_id, incarnation, {"error": error}))
 
     def _is_anothers(self, command: Command) -> bool:
         """Whether a Reserve names a hold that is open on another account."""
@@ -202,30 +219,29 @@ class Batch:
     def _accept(
         self, pending: Pending, slot: Slot, decision: Accepted, bodies: list[tuple[bytes, bytes]]
     ) -> bytes:
-        command, first = pending.command, self.position + 1
-        self.position += len(bodies)
-        recorded: list[Recorded] = []
-        version, head = slot.version, slot.head
-        for event, (raw, digest) in zip(decision.events, bodies, strict=True):
+        command, position, version, head = pending.command, self.position, slot.version, slot.head
+        caller, kind, account = key_columns(pending.key)
+        rows = self.columns.events
+        for event, (raw, head) in zip(decision.events, bodies, strict=True):
             version += 1
-            position = first + len(recorded)
-            self.columns.events.append(
-                (position, bare(event.account_id), version, TYPE_CODES[event.type], raw, digest)
-            )
-            recorded.append(Recorded(position, event.type, event.data))
-            self._effects(event, decision.state, position)
-            self._fees(event, position)
-            head = digest.hex()
+            position += 1
+            rows.append((position, account, version, TYPE_CODES[event.type], raw, head))
+            effect = EFFECTS.get(event.type)
+            if effect is not None:
+                effect(self, event, decision.state, position)
+        first, self.position = self.position + 1, position
         self.overlay.accounts[command.account_id] = Slot(
-            decision.state.account, version, head, self.position
+            decision.state.account, version, head, position
         )
         self.columns.commands.append(
-            (*key_columns(pending.key), first, len(recorded), pending.fingerprint)
+            (caller, kind, account, first, len(bodies), pending.fingerprint)
         )
         note = note_of(command)
         if note is not None:
             self.columns.note(note, self.now.at)
-        answer = accepted(command.kind, command.account_id, self.log.incarnation, recorded)
+        answer = accepted(
+            command.kind, command.account_id, self.log.incarnation, decision.events, position
+        )
         reply = orjson.dumps(answer)
         self.overlay.commands[pending.key] = remember(pending.fingerprint, reply)
         return reply
@@ -234,9 +250,8 @@ class Batch:
         self, command: Command, slot: Slot, events: tuple[Event, ...]
     ) -> list[tuple[bytes, bytes]]:
         """The canonical bytes of the events, chained, and their hashes."""
-        prev, version, made = slot.head, slot.version, []
+        head, made = slot.head, []
         for offset, event in enumerate(events, start=1):
-            version += 1
             raw = orjson.dumps(
                 {
                     "account_id": event.account_id,
@@ -248,11 +263,11 @@ class Batch:
                     "occurred_at": event.occurred_at,
                     "partition": self.log.partition,
                     "position": self.position + offset,
-                    "prev": prev,
+                    "prev": head.hex(),
                     "traceparent": command.traceparent,
                     "type": event.type,
                     "type_version": 1,
-                    "version": version,
+                    "version": slot.version + offset,
                 },
                 option=orjson.OPT_SORT_KEYS,
             )
@@ -260,44 +275,28 @@ class Batch:
                 raise BodyTooLarge(
                     f"{event.type} would have {len(raw)} bytes, {BODY_MAX} are allowed"
                 )
-            digest = hashlib.sha256(raw).digest()
-            prev = digest.hex()
-            made.append((raw, digest))
+            head = sha256(raw).digest()
+            made.append((raw, head))
         return made
 
-    def _effects(self, event: Event, state: State, position: int) -> None:
-        """What an event changes beside its account: the reservation and key tables."""
-        if event.type == "CreditsReserved" and state.reservation is not None:
-            self.overlay.open(state.reservation)
-            self._open_positions[state.reservation.res] = position
-        elif event.type == "ReservationExtended" and state.reservation is not None:
-            self.overlay.open(state.reservation)
-        elif event.type in CLOSING:
-            self._close(event, position)
-        elif event.type == "KeyIssued":
-            self._keys[event.data["key_id"]] = (event.account_id, event, position)
-            if event.data["rotates"]:
-                self._touch_key(event.data["rotates"], event.account_id)
-        elif event.type == "KeyRevoked":
-            self._touch_key(event.data["key_id"], event.account_id)
-        elif event.type in CHANGING:
-            self._lots.follow(event, state, position)
-            if event.type == "CreditsRefunded":
-                self._refund(event, state)
+    def _opened(self, event: Event, state: State, position: int) -> None:
+        if state.reservation is None:
+            raise AssertionError("a hold was opened that the state does not know")
+        self.overlay.open(state.reservation)
+        self._open_positions[state.reservation.res] = position
+        self._fee(event, "fee", position)
 
-    def _refund(self, event: Event, state: State) -> None:
-        past, res = state.past, event.data["res"]
-        if past is None:
-            raise AssertionError(f"a refund of {res}, which has no past")
-        self.overlay.closed[res] = past._replace(account_id=event.account_id)
-        self.columns.refund(res, event.account_id, past.refunded)
+    def _extended(self, _event: Event, state: State, _position: int) -> None:
+        if state.reservation is not None:
+            self.overlay.open(state.reservation)
 
-    def _fees(self, event: Event, position: int) -> None:
-        """Accrued with the hold (or a late settlement), reversed with what gives it back."""
-        for name, reversed_ in (("fee", False), ("fee_reversed", True)):
-            fee = event.data.get(name)
-            if fee is not None:
-                self.columns.fee(event, fee, position, reversed_=reversed_)
+    def _charged(self, event: Event, _state: State, position: int) -> None:
+        self._close(event, position)
+        self._fee(event, "fee", position)
+
+    def _returned(self, event: Event, _state: State, position: int) -> None:
+        self._close(event, position)
+        self._fee(event, "fee_reversed", position)
 
     def _close(self, event: Event, position: int) -> None:
         res = event.data["res"]
@@ -312,8 +311,48 @@ class Batch:
         if self._open_positions.pop(res, None) is None:
             self.columns.closed.append(bare(res))
 
+    def _fee(self, event: Event, name: str, position: int) -> None:
+        """Accrued with the hold (or a late settlement), reversed with what gives it back."""
+        fee = event.data[name]
+        if fee is not None:
+            self.columns.fee(event, fee, position, reversed_=name == "fee_reversed")
+
+    def _issued(self, event: Event, _state: State, position: int) -> None:
+        self._keys[event.data["key_id"]] = (event.account_id, event, position)
+        if event.data["rotates"]:
+            self._touch_key(event.data["rotates"], event.account_id)
+
+    def _revoked(self, event: Event, _state: State, _position: int) -> None:
+        self._touch_key(event.data["key_id"], event.account_id)
+
     def _touch_key(self, key_id: str, account_id: str) -> None:
         self._keys.setdefault(key_id, (account_id, None, 0))
+
+    def _changes_lots(self, event: Event, state: State, position: int) -> None:
+        self._lots.follow(event, state, position)
+
+    def _refunded(self, event: Event, state: State, position: int) -> None:
+        self._lots.follow(event, state, position)
+        past, res = state.past, event.data["res"]
+        if past is None:
+            raise AssertionError(f"a refund of {res}, which has no past")
+        self.overlay.closed[res] = past._replace(account_id=event.account_id)
+        self.columns.refund(res, event.account_id, past.refunded)
+        self._fee(event, "fee_reversed", position)
+
+
+EFFECTS: Mapping[str, Callable[[Batch, Event, State, int], None]] = {
+    **dict.fromkeys(CHANGING, Batch._changes_lots),  # noqa: SLF001
+    "CreditsRefunded": Batch._refunded,  # noqa: SLF001
+    "CreditsReserved": Batch._opened,  # noqa: SLF001
+    "ReservationExtended": Batch._extended,  # noqa: SLF001
+    "CreditsCharged": Batch._charged,  # noqa: SLF001
+    "CreditsReleased": Batch._returned,  # noqa: SLF001
+    "ReservationExpired": Batch._returned,  # noqa: SLF001
+    "KeyIssued": Batch._issued,  # noqa: SLF001
+    "KeyRevoked": Batch._revoked,  # noqa: SLF001
+}
+"""What an event changes beside its account: reservations, keys, fees, lots."""
 
 
 class BodyTooLarge(ValueError):

@@ -100,7 +100,7 @@ class Columns:
             )
 
     def account(
-        self, account: Account, before: Account | None, version: int, position: int, head: str
+        self, account: Account, before: Account | None, version: int, position: int, head: bytes
     ) -> None:
         """The row of an account; `before` is the account as its row says now, if it has one."""
         status = account.status
@@ -116,7 +116,7 @@ class Columns:
                 account.reserved,
                 version,
                 position,
-                bytes.fromhex(head),
+                head,
                 account.armed,
                 account.next_expiry,
                 account_state(account),

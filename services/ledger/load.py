@@ -14,6 +14,7 @@ from services.ledger.working_set import WorkingSet
 
 Named = tuple[str, str]
 """(account_id, res)."""
+NOTHING = Loaded({}, {}, {}, {})
 ENDS = {
     "ExpireReservation": "ReservationExpired",
     "Release": "CreditsReleased",
@@ -22,18 +23,26 @@ ENDS = {
 """What can end a reservation, in the order in which it can happen to one."""
 
 
-async def load(store: Store, working: WorkingSet, batch: Sequence[Pending]) -> Loaded:
-    """Look up every command that is not in memory, and what a command on a closed hold needs."""
-    unknown = {p.key for p in batch if p.key not in working.commands}
-    rows = await store.commands(list(unknown)) if unknown else {}
+async def load(
+    store: Store,
+    working: WorkingSet,
+    batch: Sequence[Pending],
+    rows: dict[CommandKey, CommandRow],
+) -> Loaded:
+    """Read what the commands of a batch need: accounts, and what remains of closed holds.
+
+    `rows` are the commands of the batch that the log is known to hold.
+    """
     # Not a difference of sets: that would go over the whole cache.
-    named = {p.command.account_id for p in batch}
-    missing = {account_id for account_id in named if account_id not in working.accounts}
+    accounts = working.accounts
+    missing = {p.command.account_id for p in batch if p.command.account_id not in accounts}
     if missing:
-        working.accounts.update(await store.accounts(missing))
+        accounts.update(await store.accounts(missing))
     closed = _on_closed(working, batch, rows)
-    past_rows = await _past_rows(store, closed)
     rare = [p for p in batch if p.command.kind in NEED_LOTS and p.key not in rows]
+    if not closed and not rare and not rows:
+        return NOTHING
+    past_rows = await _past_rows(store, closed)
     refunds = {_named(p) for p in rare if p.command.kind == "Refund"} & closed
     events = await _events(store, rows, past_rows, refunds)
     refunded = await store.refunded(res for _, res in refunds) if refunds else {}

@@ -30,7 +30,7 @@ class Slot(NamedTuple):
 
     account: Account | None
     version: int
-    head: str
+    head: bytes
     position: int
 
 
@@ -54,6 +54,11 @@ def is_fenced(error: asyncpg.PostgresError) -> bool:
     """A position is taken: another writer leads. (The constraint is named after a partition.)"""
     table = str(getattr(error, "table_name", "") or "")
     return error.sqlstate == "23505" and table.startswith("events_")
+
+
+def is_repeat(error: asyncpg.PostgresError) -> bool:
+    """A key is taken that is no position: the log holds a command of this batch already."""
+    return error.sqlstate == "23505" and not is_fenced(error)
 
 
 def is_full(error: asyncpg.PostgresError) -> bool:
@@ -130,7 +135,7 @@ class Store:
         for row in rows:
             account_id = f"acct_{row['account_id'].hex}"
             account = account_of(row, account_id, keys[row["account_id"]])
-            slots[account_id] = Slot(account, row["version"], row["head"].hex(), row["position"])
+            slots[account_id] = Slot(account, row["version"], row["head"], row["position"])
         return slots
 
     async def open_reservations(self) -> dict[str, Reservation]:

@@ -22,13 +22,17 @@ from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
 from services.ledger.load import load
-from services.ledger.store import Store, is_definite, is_fenced, is_full
+from services.ledger.store import Store, is_definite, is_fenced, is_full, is_repeat
 from services.ledger.working_set import WorkingSet
 
 log = logging.getLogger(__name__)
 
 ROOM_AHEAD = 1_000_000
 """Positions for which table partitions exist ahead of need."""
+
+DOUBTFUL = 50
+"""Batches whose commands are looked up first: after a take-over and after a repeat, for repeats
+come together."""
 
 committed_events = counter("ledger_events_total", "Events appended to the log")
 batches = counter("ledger_batches_total", "Append statements that committed")
@@ -71,12 +75,14 @@ class Writer:
         self._reply = reply
         self._committed = committed
         self._room = 0
+        self._doubtful = DOUBTFUL
 
     async def take_over(self) -> None:
         """Read where the log ends and what is open. Only after the lock is held."""
         self.position, occurred_at = await self.store.last_event()
         if occurred_at is not None:
             self.last_at = max(self.last_at, from_text(occurred_at))
+        self._doubtful = DOUBTFUL
         open_reservations = await self.store.open_reservations()
         # At once: expiry runs beside this, and must never see a reservation missing that is open.
         self.working.forget()
@@ -110,31 +116,62 @@ class Writer:
         at = max(self.clock.now(), self.last_at)
         return Moment(at, to_text(at))
 
-    async def _process(self, pendings: Sequence[Pending]) -> None:
-        loaded = await load(self.store, self.working, pendings)
-        moment = self.now()
-        end = Log(self.store.partition, self.incarnation, self.position)
-        batch = Batch(self.working, loaded, end, moment)
-        for pending in pendings:
-            batch.run(pending)
+    async def _process(self, pendings: Sequence[Pending], *, look_first: bool = False) -> None:
+        look_first = look_first or self._doubtful > 0
+        self._doubtful -= self._doubtful > 0
+        batch, proven = await self._decided(pendings, look_first=look_first)
         written = batch.columns.events
         if written:
             batch.finish()
-            await self.store.append(batch.columns)
+            try:
+                await self.store.append(batch.columns)
+            except asyncpg.UniqueViolationError as error:
+                if look_first or not is_repeat(error):
+                    raise
+                self._doubtful = DOUBTFUL
+                return await self._process(pendings, look_first=True)
             fault("after_append")
             self.position = batch.position
-            self.last_at = moment.at
+            self.last_at = batch.now.at
             batches.inc()
             committed_events.inc(len(written))
-        else:
+        elif not proven:
             # A zombie's decisions must not leave either: prove that the lock still lives.
             await self.store.still_leads()
         self.working.merge(batch.overlay)
-        await self._reply(batch.replies, moment.text)
+        await self._reply(batch.replies, batch.now.text)
         fault("before_reply")
         if written:
             await self._committed(written)
             await self._ensure_room()
+        return None
+
+    async def _decided(
+        self, pendings: Sequence[Pending], *, look_first: bool
+    ) -> tuple[Batch, bool]:
+        """The batch decided, and whether a statement has succeeded since its last decision.
+
+        The key of the commands table guards what is accepted: a repeat that is not remembered
+        fails the append, and the batch is run again with its commands looked up (ADR-0004). What
+        would be refused has no such guard, so the log is asked for it before the refusal stands.
+        """
+        looked = {p.key for p in pendings if p.key not in self.working.commands}
+        looked = looked if look_first else set()
+        known = await self.store.commands(list(looked)) if looked else {}
+        while True:
+            loaded = await load(self.store, self.working, pendings, known)
+            end = Log(self.store.partition, self.incarnation, self.position)
+            batch = Batch(self.working, loaded, end, self.now())
+            for pending in pendings:
+                batch.run(pending)
+            refused = [key for key in batch.refused if key not in looked]
+            if not refused:
+                return batch, False
+            looked.update(refused)
+            found = await self.store.commands(refused)
+            if not found:
+                return batch, True
+            known = {**known, **found}
 
     async def _one_by_one(self, pendings: Sequence[Pending], error: asyncpg.PostgresError) -> None:
         """A definite failure: forget the cache, then each alone, so that only the culprit fails."""

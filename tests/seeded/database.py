@@ -196,8 +196,7 @@ class Session:
                 expiry = row["next_expiry"]
                 timed = {**row, "next_expiry": instant(expiry) if expiry else None}
                 account = account_of(timed, account_id, keys)
-                head = row["head"].hex()
-                slots[account_id] = Slot(account, row["version"], head, row["position"])
+                slots[account_id] = Slot(account, row["version"], row["head"], row["position"])
         return slots
 
     async def open_reservations(self) -> dict[str, Reservation]:

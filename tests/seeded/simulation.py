@@ -151,7 +151,9 @@ def _compare_reply(
         findings.append(f"{command.kind} {command.caller_id} is not in the log: {answer}")
         return
     events = [recorded[row.position + offset] for offset in range(row.event_count)]
-    first = accepted(command.kind, command.account_id, answer["incarnation"], events)
+    first = accepted(
+        command.kind, command.account_id, answer["incarnation"], events, events[-1].position
+    )
     if orjson.loads(orjson.dumps(first)) != answer:
         findings.append(f"{command.kind} {command.caller_id} was told {answer}, the log {first}")
 

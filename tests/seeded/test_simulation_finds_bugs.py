@@ -56,7 +56,7 @@ def test_a_seed_is_the_same_story_in_every_process(hash_seed):
 
 def test_the_search_meets_what_it_is_for():
     """Every kind of trouble happens, or its absence from the findings would mean nothing."""
-    outcomes = [simulate(seed, STEPS) for seed in range(30)]
+    outcomes = [simulate(seed, STEPS) for seed in range(40)]
     trace = "\n".join(line for outcome in outcomes for line in outcome.trace)
     troubles = (
         "kills", "usurps", "sets the clock", "gives up", "outcome of an append is unknown",

@@ -59,7 +59,8 @@ class LedgerInMemory:
             Recorded(before + number, event.type, event.data)
             for number, event in enumerate(self.rules.events[before:], start=1)
         ]
-        reply = Reply(**accepted(command.kind, command.account_id, 1, events))
+        position = events[-1].position
+        reply = Reply(**accepted(command.kind, command.account_id, 1, events, position))
         self._replies[identity] = (fingerprint(command), reply)
         if isinstance(command, IssueKey):
             self._issued[command.data.key_id] = command

@@ -62,7 +62,9 @@ class RuledLedger:
         recorded = [
             Recorded(first + n, event.type, event.data) for n, event in enumerate(decision.events)
         ]
-        reply = self._reply(accepted(sent.kind, sent.account_id, 1, recorded))
+        reply = self._reply(
+            accepted(sent.kind, sent.account_id, 1, recorded, recorded[-1].position)
+        )
         self._replies[sent.caller_id] = reply
         return reply
 

@@ -7,7 +7,7 @@ import pytest
 
 from libs.events import commands as c
 from libs.events.ids import new_id
-from services.ledger.writer import NotLeading
+from services.ledger.writer import DOUBTFUL, NotLeading
 from tests.support.database import Database
 from tests.support.deciding import command, grant, issue_key, open_account, release, reserve, settle
 from tests.support.writing import Bench, open_bench
@@ -128,6 +128,29 @@ async def test_repeat_after_eviction_and_restart_returns_first_reply(bench, data
     finally:
         await again.close()
     assert await row(bench, account) == (900, 0)
+
+
+@pytest.mark.requirement("RSV-3")
+async def test_a_forgotten_repeat_is_found_although_nothing_was_looked_up_first(bench):
+    """What would be accepted fails at the key, what would be refused is asked for (ADR-0004)."""
+    account, key = await rich(bench)
+    res = new_id("req")
+    hold = reserve(account, key, 600, bench.at, res=res)
+    (reserved,) = await bench.run(hold)
+    for _ in range(DOUBTFUL + 1):
+        await bench.run(reserve(account, key, 10_000, bench.at))
+    bench.writer.working.commands.clear()
+    before = bench.writer.position
+    (refused_else,) = await bench.run(hold)  # 600 more are not there: it would be declined
+    assert (refused_else, bench.writer.position) == (reserved, before)
+    await bench.run(grant(account, 600))
+    bench.writer.working.commands.clear()
+    before = bench.writer.position
+    other = reserve(account, key, 10, bench.at)
+    (accepted_else, beside) = await bench.run(hold, other)  # now they are: the key refuses it
+    assert (accepted_else, beside["reply"]) == (reserved, "Reserved")
+    assert bench.writer.position == before + 1
+    assert await row(bench, account) == (990, 610)
 
 
 @pytest.mark.requirement("RSV-3")

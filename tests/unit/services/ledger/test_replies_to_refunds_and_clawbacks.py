@@ -19,7 +19,7 @@ def reply_to(life, command):
     events = [
         Recorded(before + n, e.type, e.data) for n, e in enumerate(life.rules.events[before:])
     ]
-    return accepted(command.kind, life.account, 1, events)
+    return accepted(command.kind, life.account, 1, events, events[-1].position)
 
 
 def test_a_refund_to_two_grants_and_a_claim_on_them_are_summed_up():
