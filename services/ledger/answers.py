@@ -14,6 +14,7 @@ class Recorded(NamedTuple):
     position: int
     type: str
     data: Data
+    incarnation: int = 1
 
 
 def accepted(kind: str, account_id: str, incarnation: int, events: Sequence[Recorded]) -> Answer:

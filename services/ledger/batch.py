@@ -134,7 +134,8 @@ class Batch:
             return self._conflict(pending, row.position)
         events = [self.loaded.events[row.position + i] for i in range(row.event_count)]
         command = pending.command
-        answer = accepted(command.kind, command.account_id, self.log.incarnation, events)
+        # Of the incarnation that wrote them: a repeat gets the first reply to the letter.
+        answer = accepted(command.kind, command.account_id, events[-1].incarnation, events)
         reply = orjson.dumps(answer)
         self.overlay.commands[pending.key] = Remembered(row.fingerprint, reply)
         return reply

@@ -16,10 +16,12 @@ from libs.events.times import from_text, to_text
 from libs.runtime.clock import Clock
 from libs.runtime.faults import fault
 from libs.runtime.metrics import counter
+from libs.runtime.positions import Incarnation
 from services.ledger.answers import unwritten
 from services.ledger.batch import Batch, Log, Pending, Published
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment, Reservation
+from services.ledger.incarnations import begin
 from services.ledger.load import load
 from services.ledger.store import Store, is_definite, is_fenced, is_full
 from services.ledger.working_set import WorkingSet
@@ -70,12 +72,15 @@ class Writer:
         self._reply = reply
         self._committed = committed
         self._room = 0
+        self._wanted: Incarnation | None = None
 
     async def take_over(self) -> None:
         """Read where the log ends and what is open. Only after the lock is held."""
-        self.position, occurred_at = await self.store.last_event()
+        self.position, occurred_at, incarnation = await self.store.last_event()
         if occurred_at is not None:
             self.last_at = max(self.last_at, from_text(occurred_at))
+        # The log itself says which life it lives: no other place could be restored without it.
+        self.incarnation = max(self.incarnation, incarnation or 0)
         open_reservations = await self.store.open_reservations()
         # At once: expiry runs beside this, and must never see a reservation missing that is open.
         self.working.forget()
@@ -85,6 +90,9 @@ class Writer:
     async def run(self, drained: asyncio.Event) -> None:
         """Work until the intake is closed (then wake the queue) and the queue is empty."""
         while not (drained.is_set() and self.queue.empty):
+            if self._wanted is not None:
+                await self._begin(self._wanted)
+                self._wanted = None
             if self.queue.empty:
                 await self.queue.wait()
                 continue
@@ -103,6 +111,29 @@ class Writer:
                 await self._answer_all(pendings, "Busy", {"retry_after_ms": 1000})
                 raise NotLeading(f"the database cannot write: {error}") from error
             await self._one_by_one(pendings, error)
+
+    def want(self, incarnation: Incarnation) -> None:
+        """Ask for a new life of the log; it begins between two batches."""
+        self._wanted = incarnation
+        self.queue.wake()
+
+    async def _begin(self, wanted: Incarnation) -> None:
+        """Write the first event of a new life, which nothing of the old one can follow."""
+        moment = self.now()
+        end = Log(self.store.partition, self.incarnation, self.position)
+        try:
+            started = await begin(self.store.connection, end, wanted, moment)
+        except asyncpg.PostgresError as error:
+            raise NotLeading(f"incarnation {wanted.number} could not begin: {error!r}") from error
+        if started is None:
+            return
+        self.position, self.last_at = started.position, moment.at
+        self.incarnation = wanted.number
+        log.warning("partition %d: incarnation %d begins at position %d",
+                    end.partition, wanted.number, started.position)  # fmt: skip
+        committed_events.inc()
+        await self._committed([started], [])
+        await self._ensure_room()
 
     def now(self) -> Moment:
         """max(clock, last occurred_at): the log's time never runs backwards."""

@@ -18,7 +18,7 @@ from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare
 from services.ledger.domain.state import Lot, Refunded, Reservation
 from services.ledger.snapshots import account_of, lot_of, reservation_of
-from services.ledger.store import CommandKey, CommandRow, Slot
+from services.ledger.store import CommandKey, CommandRow, LogEnd, Slot
 
 INJECTED = "40P01"
 """The SQLSTATE of an injected refusal: a deadlock, as definite as it is innocent."""
@@ -167,11 +167,12 @@ class Session:
         self.database.holder = self
         return True
 
-    async def last_event(self) -> tuple[int, str | None]:
+    async def last_event(self) -> LogEnd:
         events = self._alive().events
         if not events:
-            return 0, None
-        return len(events), orjson.loads(events[len(events)][3])["occurred_at"]
+            return LogEnd(0, None, None)
+        body = orjson.loads(events[len(events)][3])
+        return LogEnd(len(events), body["occurred_at"], body["incarnation"])
 
     async def commands(self, keys: Sequence[CommandKey]) -> dict[CommandKey, CommandRow]:
         database = self._alive()

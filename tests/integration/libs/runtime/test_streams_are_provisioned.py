@@ -3,6 +3,7 @@ from nats.js.api import StreamConfig
 from nats.js.errors import APIError
 
 from libs.events import subjects
+from libs.runtime.positions import Incarnation
 from libs.runtime.streams import DURABLES, ledger_stream, provision
 
 
@@ -86,5 +87,5 @@ async def test_quarantine_keeps_30_days_within_a_size(provisioner):
 
 async def test_a_new_stream_may_start_in_the_middle_of_an_old_log(provisioner):
     js = provisioner.jetstream()
-    await js.add_stream(ledger_stream(0, first_position=1001))
+    await js.add_stream(ledger_stream(0, Incarnation(2, 1001)))
     assert (await js.stream_info("LEDGER_0")).state.last_seq == 1000
