@@ -34,9 +34,10 @@ class Effect(NamedTuple):
 class Effects:
     """What a consumer of partition 0 did, in a database that may be another than the ledger's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, restored: bool = False) -> None:
         self.database = database
-        database.sql(SCHEMA)
+        if not restored:
+            database.sql(SCHEMA)
 
     async def rows(self, query: str) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.database.dsn("recharge"))
