@@ -123,7 +123,7 @@ class Leader:
         self._expiry = Expiry(writer, queue, settings)
         self._expiry.watch(working.reservations.values())
         grants = GrantExpiry(writer, queue, settings, self._looking)
-        intake = Intake(
+        self._intake = intake = Intake(
             self.partition, self.installation.partitions, queue, settings,
             incarnation=writer.incarnation,
             reply=lambda subject, raw: self._reply([(subject, raw)], writer.now().text),
@@ -154,6 +154,7 @@ class Leader:
     def _lives(self, wanted: Incarnation) -> bool:
         """Whether the log lives an incarnation that its stream was made for; else it begins."""
         if self._writer.incarnation >= wanted.number:
+            self._intake.incarnation = self._writer.incarnation
             return True
         self._writer.want(wanted)
         return False
