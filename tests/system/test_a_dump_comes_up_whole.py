@@ -46,8 +46,15 @@ async def test_dump_restored_beside_an_empty_stream_comes_up_whole(
         postgres_tool("pg_dump", "-Fc", "-f", dump, "-d", database.dsn("postgres"))
     log = await old.log()
 
+    beside = Database(fresh, f"{DATABASE}_restored")
+    fresh.create_database(beside.name)
+    postgres_tool("pg_restore", "--exit-on-error", "-d", beside.dsn("postgres"), dump)
+    proven = LedgerAt(beside, tmp_path, "ledger-2").farebox("audit", "verify")
+    assert proven.returncode == 0, proven.stdout + proven.stderr
+    fresh.postgres.sql(f"drop database {DATABASE} with (force)")
+    fresh.postgres.sql(f"alter database {beside.name} rename to {DATABASE}")
+
     restored = Database(fresh, DATABASE)
-    postgres_tool("pg_restore", "--exit-on-error", "-d", restored.dsn("postgres"), dump)
     new = LedgerAt(restored, tmp_path, "ledger-2")
     async with connected(fresh, "provision") as nc:
         await provision(nc, PARTITIONS)

@@ -114,4 +114,4 @@ async def test_a_stream_made_anew_keeps_its_beginning_its_mark_and_its_durables(
     assert (info.state.last_seq, info.config.max_age) == (1000, 30 * 86_400)
     durables = {each.name: each.config for each in await js.consumers_info("LEDGER_0")}
     assert set(durables) == {"auditors", *DURABLES}
-    assert durables["auditors"].filter_subject == subjects.event(0, "KeyRevoked")
+    assert durables["auditors"].filter_subjects == [subjects.event(0, "KeyRevoked")]

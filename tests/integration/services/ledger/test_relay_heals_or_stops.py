@@ -129,7 +129,7 @@ async def test_a_stream_is_ahead_also_when_its_messages_aged_out(bench, database
     async with connected(streams, "provision") as nc:
         js = nc.jetstream()
         config = (await js.stream_info(STREAM)).config
-        await js.update_stream(config.evolve(max_age=0.1))
+        await js.update_stream(config.evolve(max_age=0.1, duplicate_window=0.1))
 
         async def empty() -> bool:
             return (await js.stream_info(STREAM)).state.messages == 0
