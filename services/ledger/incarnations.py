@@ -19,7 +19,7 @@ from libs.events.fingerprints import fingerprint
 from libs.events.ids import caller_bytes, partition_stream, stream_uuid
 from libs.runtime.database import Connection, Pool
 from libs.runtime.positions import Incarnation
-from services.ledger.batch import Log, Published
+from services.ledger.batch import Log
 from services.ledger.domain.state import Moment
 from services.ledger.statements import load
 
@@ -31,8 +31,10 @@ REASON = "stream_rebuilt"
 
 async def begin(
     connection: "asyncpg.Connection[Any]", log: Log, wanted: Incarnation, now: Moment
-) -> Published | None:
+) -> tuple[Any, ...] | None:
     """Append IncarnationStarted at the log's end; None when that life, or a later one, is lived.
+
+    Returns the event as it was appended: position, account, version, type code, body, hash.
 
     Raises asyncpg.PostgresError, after which the outcome may be unknown.
     """
@@ -61,20 +63,18 @@ async def begin(
         "version": previous["version"] + 1 if previous else 1,
     }
     raw = canonical(body)
+    stream = stream_uuid(command.account_id).hex
+    digest = hashlib.sha256(raw).digest()
+    event = (body["position"], stream, body["version"], TYPE_CODES[EVENT], raw, digest)
     await connection.execute(
         SQL["start"],
         log.partition,
-        body["position"],
-        stream_uuid(command.account_id),
-        body["version"],
-        TYPE_CODES[EVENT],
-        raw,
-        hashlib.sha256(raw).digest(),
+        *event,
         UUID(bytes=caller_bytes(command.caller_id)),
         KIND_CODES[KIND],
         fingerprint(command),
     )
-    return Published(log.position + 1, EVENT, raw)
+    return event
 
 
 async def incarnations(

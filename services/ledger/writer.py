@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import asyncpg
 import orjson
 
+from libs.events.events import TYPE_NAMES
 from libs.events.times import from_text, to_text
 from libs.runtime.clock import Clock
 from libs.runtime.faults import fault
@@ -30,9 +31,12 @@ log = logging.getLogger(__name__)
 
 ROOM_AHEAD = 1_000_000
 """Positions for which table partitions exist ahead of need."""
+ROOM_RETRY = 1_000
+"""Positions after which making them is tried again."""
 
 committed_events = counter("ledger_events_total", "Events appended to the log")
 batches = counter("ledger_batches_total", "Append statements that committed")
+room_failures = counter("ledger_room_failures_total", "Ranges of the log that could not be made")
 rejected = counter("ledger_rejected_total", "Commands the database refused alone")
 
 Reply = Callable[[Sequence[tuple[str, bytes]], str], Awaitable[None]]
@@ -127,12 +131,13 @@ class Writer:
             raise NotLeading(f"incarnation {wanted.number} could not begin: {error!r}") from error
         if started is None:
             return
-        self.position, self.last_at = started.position, moment.at
+        position, _, _, code, body, _ = started
+        self.position, self.last_at = position, moment.at
         self.incarnation = wanted.number
         log.warning("partition %d: incarnation %d begins at position %d",
-                    end.partition, wanted.number, started.position)  # fmt: skip
+                    end.partition, wanted.number, position)  # fmt: skip
         committed_events.inc()
-        await self._committed([started], [])
+        await self._committed([Published(position, TYPE_NAMES[code], body)], [])
         await self._ensure_room()
 
     def now(self) -> Moment:
@@ -188,5 +193,16 @@ class Writer:
 
     async def _ensure_room(self) -> None:
         if self.position + ROOM_AHEAD // 2 > self._room:
-            self._room = self.position + ROOM_AHEAD
-            await self.store.make_room(self._room)
+            await self._make_room(self.position + ROOM_AHEAD)
+
+    async def _make_room(self, up_to: int) -> None:
+        """Have ranges made. What was appended stands, so failing here is an alert and no more."""
+        try:
+            await self.store.make_room(up_to)
+        except asyncpg.PostgresError as error:
+            if not is_definite(error, self.store.connection):
+                raise
+            room_failures.inc()
+            log.exception("no ranges of the log could be made up to %d", up_to)
+            up_to = self.position + ROOM_AHEAD // 2 + ROOM_RETRY
+        self._room = up_to

@@ -110,3 +110,25 @@ async def test_a_missing_range_refuses_nothing_for_good_and_loses_nothing(superu
     replies = await again.run(*commands)
     assert [reply["position"] for reply in replies] == [BOUNDARY - 1 + n for n in range(4)]
     await again.close()
+
+
+async def test_ranges_that_cannot_be_made_are_an_alert_long_before_they_are_needed(
+    superuser, monkeypatch
+):
+    database, connection = superuser
+    monkeypatch.setattr(writer, "ROOM_AHEAD", 40)
+    monkeypatch.setattr(writer, "ROOM_RETRY", 3)
+    making = "execute on function ledger.make_event_partitions(bigint)"
+    bench = await bench_at(database, connection, BOUNDARY - 53)
+    account, failed = new_id("acct"), writer.room_failures.value
+    await connection.execute(f"revoke {making} from farebox_ledger")
+    replies = await bench.run(open_account(account))
+    while bench.writer.position < BOUNDARY - 22:
+        replies += await bench.run(grant(account, 1))
+    assert {reply["reply"] for reply in replies} == {"Opened", "Granted"}, "each answered once"
+    assert RANGE not in await ranges(connection)
+    assert writer.room_failures.value > failed + 1, "it is tried again and again"
+    await connection.execute(f"grant {making} to farebox_ledger")
+    await bench.run(*(grant(account, 1) for _ in range(5)))
+    assert RANGE in await ranges(connection)
+    await bench.close()
