@@ -10,15 +10,17 @@ from uuid import uuid4
 import httpx
 import typer
 
+from farebox import stream
 from libs.events.ids import account_for_external_id
 
 app = typer.Typer(
-    no_args_is_help=True, help="Accounts, keys, grants and freezes of an installation."
+    no_args_is_help=True, help="Accounts, keys, grants, freezes and streams of an installation."
 )
 accounts = typer.Typer(no_args_is_help=True, help="Open and show accounts.")
 keys = typer.Typer(no_args_is_help=True, help="Issue and revoke API keys.")
 app.add_typer(accounts, name="accounts")
 app.add_typer(keys, name="keys")
+app.add_typer(stream.app, name="stream")
 
 TIMEOUT_S = 15.0
 

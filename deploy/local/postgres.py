@@ -21,6 +21,7 @@ DEFAULTS: Mapping[str, str] = {
     "max_connections": "200",
     "tcp_keepalives_idle": "10",
 }
+_SERVING = {"ready", "standby"}  # what the pid file says of a server that answers
 _ONLY_LOOPBACK = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
 _PG_HBA = """\
 # Written by farebox before the first start: nobody is ever let in without a password.
@@ -181,7 +182,7 @@ class Postgres(Server):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        if len(lines) < 8 or lines[0] != str(pid) or lines[7].strip() != "ready":
+        if len(lines) < 8 or lines[0] != str(pid) or lines[7].strip() not in _SERVING:
             return False
         where = ["-h", "127.0.0.1", "-p", str(self.port)]
         return run([self._bin / "pg_isready", "-q", *where], run_as=CALLER).returncode == 0

@@ -56,7 +56,10 @@ class ExpireGrant(Undated):
 
 
 class StartIncarnationData(CommandData):
+    """`first_position`: from there on the log may differ from what was published before."""
+
     incarnation: Ordinal
+    first_position: Ordinal
 
 
 class StartIncarnation(Undated):

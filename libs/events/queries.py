@@ -56,9 +56,19 @@ class InstallationQuestion(Question):
     """What the clients must know before they are ready."""
 
 
+class IncarnationFacts(Facts):
+    """One life of the log, and from where on it may differ from those before it."""
+
+    incarnation: Ordinal
+    first_position: Ordinal
+
+
 class InstallationFacts(Facts):
+    """`incarnations`: those after the first, the oldest first; none of a log never restored."""
+
     partitions: Ordinal
     incarnation: Ordinal
+    incarnations: tuple[IncarnationFacts, ...]
     last_position: Count
     ledger_now: Instant
 

@@ -1,16 +1,40 @@
 """How far a service has followed each partition, stored beside the effects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.runtime.database import Connection
 
 
+class Incarnation(NamedTuple):
+    """One life of a partition's log.
+
+    From `first_position` on it may hold other events than the lives before it: those were lost
+    when an older database took their place.
+    """
+
+    number: int
+    first_position: int
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The last event that was followed: its incarnation and position; (1, 0) before any."""
+    """The last position that was followed, and of which incarnation; (1, 0) before any."""
 
     incarnation: int = 1
     position: int = 0
+
+    def within(self, later: Sequence[Incarnation]) -> "Place":
+        """The place from which the log as it is now, with these incarnations, is to be followed.
+
+        Where an event may have been taken back since, the events that took its place come next.
+        """
+        newer = [life for life in later if life.number > self.incarnation]
+        if not newer:
+            return self
+        shared = min(life.first_position for life in newer) - 1
+        return Place(max(life.number for life in newer), min(self.position, shared))
 
 
 class Positions:

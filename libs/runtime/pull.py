@@ -20,9 +20,10 @@ from libs.events.codec import Malformed, decode_event
 from libs.runtime import metrics
 from libs.runtime.database import Connection
 from libs.runtime.errors import PullFailure
-from libs.runtime.gap import FetchGap
+from libs.runtime.gap import FetchGap, FetchIncarnations
 from libs.runtime.positions import Place, Positions
 from libs.runtime.quarantine import quarantine
+from libs.runtime.streams import is_rebuilt
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class LedgerPull:
             that losing one is losing the other.
         apply: the effect of one event.
         fetch_gap: reads events that the stream has already dropped.
+        fetch_incarnations: asks how often the log's history was restored.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class LedgerPull:
         connect: Callable[[], Awaitable[Connection]],
         apply: Apply,
         fetch_gap: FetchGap,
+        fetch_incarnations: FetchIncarnations,
     ) -> None:
         self._nc = nc
         self._js: JetStreamContext = nc.jetstream()
@@ -74,6 +77,7 @@ class LedgerPull:
         self._connect = connect
         self._apply = apply
         self._fetch_gap = fetch_gap
+        self._fetch_incarnations = fetch_incarnations
         self._place = Place()
         self._stored = Place()
         self._failures = 0
@@ -142,6 +146,7 @@ class LedgerPull:
             await asyncio.sleep(STANDBY_S)
 
     async def _follow(self, connection: Connection) -> None:
+        await self._check_history(connection)
         await self._check_place(connection)
         await self._js.reset_consumer(self._stream, self._durable, seq=self.position + 1)
         # A new inbox each time: what an earlier fetch still brings goes nowhere.
@@ -160,12 +165,33 @@ class LedgerPull:
             with contextlib.suppress(Exception):
                 await subscription.unsubscribe()
 
+    async def _check_history(self, connection: Connection) -> None:
+        """Go back to where a restored log may differ from what was followed.
+
+        Else events that took the positions of lost ones would be passed over.
+        """
+        lives = await self._fetch_incarnations()
+        place = self._place.within(lives)
+        if place.incarnation > max((life.number for life in lives), default=1):
+            raise PullFailure(
+                f"incarnation {place.incarnation} was followed, which the log has lost: run "
+                f"`farebox admin stream rebuild {self._partition}`"
+            )
+        if place.position < self._place.position:
+            log.warning("%s of %s goes back from %s to %s: the log was restored",
+                        self._durable, self._stream, self._place, place)  # fmt: skip
+        self._place = place
+        await self._store(connection)
+
     async def _check_place(self, connection: Connection) -> None:
         """Refuse a place beyond the stream's end; read from the ledger what lies before its start.
 
         A reset beyond the end would be accepted and wait in silence until the log is that long.
         """
-        state = (await self._js.stream_info(self._stream)).state
+        info = await self._js.stream_info(self._stream)
+        if is_rebuilt(info.config):
+            raise PullFailure(f"{self._stream} is about to be made anew from the log")
+        state = info.state
         if self.position > state.last_seq:
             raise PullFailure(f"{self._stream} ends at {state.last_seq}, before this position")
         while self.position + 1 < state.first_seq:
@@ -198,7 +224,14 @@ class LedgerPull:
             return
         if (body["partition"], body["position"]) != (self._partition, position):
             raise PullFailure(f"sequence {position} holds position {body['position']}")
-        place = Place(body["incarnation"], position)
+        incarnation = self._place.incarnation
+        if body["incarnation"] > incarnation:
+            # Whether we followed what it took back is for a new session to find out.
+            raise PullFailure(f"incarnation {body['incarnation']} begins before {position}")
+        # Until the rebuild a restored log goes on under its old number, at positions that the lost
+        # history had used under it too: effects are keyed by the number that is followed.
+        body["incarnation"] = incarnation
+        place = Place(incarnation, position)
         if body["type"] in self._types:
             if body["type_version"] != KNOWN_VERSION:
                 raise PullFailure(f"unknown version {body['type_version']} of {body['type']}")

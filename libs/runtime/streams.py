@@ -3,6 +3,7 @@
 Every stream is a copy or a queue of what PostgreSQL holds: deleting one loses nothing for good.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from nats.aio.client import Client
@@ -18,12 +19,16 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from libs.events import subjects
+from libs.runtime.positions import Incarnation
 
 DAY_S = 86_400
 SCHEDULES = "recharge.schedule.>"
 SWEEPS = f"{subjects.RECHARGE_SWEEP}.>"
 SWEEP_DURABLE = "recharge"
 ACK_WAIT_S = 30
+NUMBER = "farebox-incarnation"
+FIRST_POSITION = "farebox-first-position"
+REBUILT = "farebox-rebuilt"
 QUARANTINE_BYTES = 256 * 1024 * 1024
 
 DURABLES: Mapping[str, Sequence[str]] = {
@@ -58,10 +63,55 @@ async def provision(
     await _ensure_stream(js, _quarantine_stream())
 
 
-def ledger_stream(partition: int, first_position: int | None = None) -> StreamConfig:
+async def recreate(nc: Client, partition: int, incarnation: Incarnation) -> None:
+    """Replace a partition's stream by an empty one that begins where its incarnation may differ.
+
+    As NATS user ``provision``. What the old stream held is gone; its durables are made anew.
+    """
+    js, name = nc.jetstream(), subjects.stream(partition)
+    durables: list[ConsumerConfig] = []
+    with contextlib.suppress(NotFoundError):
+        durables = [each.config for each in await js.consumers_info(name)]
+        await js.delete_stream(name)
+    await js.add_stream(ledger_stream(partition, incarnation))
+    for config in durables:
+        if config.durable_name:
+            await js.add_consumer(name, config)
+    for durable, types in DURABLES.items():
+        if durable not in {config.durable_name for config in durables}:
+            await _ensure_durable(js, partition, durable, types)
+
+
+async def mark(nc: Client, partition: int, incarnation: Incarnation) -> None:
+    """Write on a stream for which incarnation of its log it is to be made anew."""
+    js = nc.jetstream()
+    config = (await js.stream_info(subjects.stream(partition))).config
+    kept = {**(config.metadata or {}), **_marks(incarnation), REBUILT: "true"}
+    await js.update_stream(config.evolve(metadata=kept))
+
+
+def incarnation_of(config: StreamConfig) -> Incarnation | None:
+    """The incarnation that a stream is marked with; None when it was never rebuilt."""
+    marks = config.metadata or {}
+    if NUMBER not in marks:
+        return None
+    return Incarnation(int(marks[NUMBER]), int(marks[FIRST_POSITION]))
+
+
+def is_rebuilt(config: StreamConfig) -> bool:
+    """Whether a stream still holds the lost history and is about to be replaced."""
+    return REBUILT in (config.metadata or {})
+
+
+def _marks(incarnation: Incarnation) -> dict[str, str]:
+    number, first_position = incarnation
+    return {NUMBER: str(number), FIRST_POSITION: str(first_position)}
+
+
+def ledger_stream(partition: int, incarnation: Incarnation | None = None) -> StreamConfig:
     """Describe the stream of a partition's events, in which sequence == position.
 
-    ``first_position`` starts a new stream in the middle of an old log.
+    With ``incarnation`` it begins at that one's first position, and is marked with it.
     """
     return StreamConfig(
         name=subjects.stream(partition),
@@ -73,7 +123,8 @@ def ledger_stream(partition: int, first_position: int | None = None) -> StreamCo
         allow_direct=True,  # the relay compares bytes
         deny_delete=True,
         deny_purge=True,
-        first_seq=first_position,
+        first_seq=incarnation.first_position if incarnation else None,
+        metadata=_marks(incarnation) if incarnation else None,
     )
 
 
@@ -104,11 +155,12 @@ async def _ensure_stream(js: JetStreamContext, wanted: StreamConfig) -> None:
     """Create the stream, or give an existing one the wanted settings."""
     assert wanted.name is not None
     try:
-        await js.stream_info(wanted.name)
+        config = (await js.stream_info(wanted.name)).config
     except NotFoundError:
         await js.add_stream(wanted)
     else:
-        await js.update_stream(wanted)
+        # Where it begins and what it is marked with belongs to this stream, not to all of them.
+        await js.update_stream(wanted.evolve(first_seq=config.first_seq, metadata=config.metadata))
 
 
 async def _ensure_durable(

@@ -14,6 +14,7 @@ class Recorded(NamedTuple):
     position: int
     type: str
     data: Data
+    incarnation: int = 1
 
 
 class Told(Protocol):

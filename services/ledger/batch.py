@@ -137,9 +137,9 @@ class Batch:
             return self._conflict(pending, row.position)
         events = [self.loaded.events[row.position + i] for i in range(row.event_count)]
         command = pending.command
-        answer = accepted(
-            command.kind, command.account_id, self.log.incarnation, events, events[-1].position
-        )
+        # Of the incarnation that wrote them: a repeat gets the first reply to the letter.
+        last = events[-1]
+        answer = accepted(command.kind, command.account_id, last.incarnation, events, last.position)
         reply = orjson.dumps(answer)
         self.overlay.commands[pending.key] = remember(row.fingerprint, reply)
         return reply

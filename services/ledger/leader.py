@@ -14,6 +14,7 @@ from libs.events import subjects
 from libs.runtime.clock import Clock
 from libs.runtime.database import connect
 from libs.runtime.joined import publish_joined
+from libs.runtime.positions import Incarnation
 from libs.runtime.quarantine import quarantine
 from libs.runtime.supervision import Lifecycle
 from services.ledger.columns import EventRow
@@ -62,7 +63,7 @@ class Leader:
         self.role = "starting"
         self.relay = Relay(
             partition, nc, self._reading,
-            poll_s=settings.relay_poll_s, pace_s=settings.relay_pace_s,
+            poll_s=settings.relay_poll_s, pace_s=settings.relay_pace_s, want=self._lives,
         )  # fmt: skip
         self._closing = False
 
@@ -117,11 +118,12 @@ class Leader:
             reply=self._reply, committed=self._committed,
         )  # fmt: skip
         await writer.take_over()
+        self._writer = writer
         expiry = Expiry(writer, queue, settings)
         grants = GrantExpiry(writer, queue, settings, self._looking)
-        intake = Intake(
+        self._intake = intake = Intake(
             self.partition, self.installation.partitions, queue, settings,
-            incarnation=self.installation.incarnation,
+            incarnation=writer.incarnation,
             reply=lambda subject, raw: self._reply([(subject, raw)], writer.now().text),
             quarantine=self._quarantine,
         )  # fmt: skip
@@ -146,6 +148,14 @@ class Leader:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+    def _lives(self, wanted: Incarnation) -> bool:
+        """Whether the log lives an incarnation that its stream was made for; else it begins."""
+        if self._writer.incarnation >= wanted.number:
+            self._intake.incarnation = self._writer.incarnation
+            return True
+        self._writer.want(wanted)
+        return False
 
     async def _drain(self, intake: Intake, queue: CommandQueue, drained: asyncio.Event) -> None:
         await self.lifecycle.stopping.wait()

@@ -14,6 +14,7 @@ from libs.events.ids import caller_bytes, parse_id, partition_of
 from libs.events.times import from_text, to_text
 from libs.runtime.clock import Clock
 from libs.runtime.database import Connection, Pool
+from services.ledger.incarnations import incarnations
 from services.ledger.projections import entries as entry_projection
 from services.ledger.projections import requests as request_projection
 from services.ledger.rows import (
@@ -81,13 +82,18 @@ class Queries:
 
     async def installation(self, p: int, _question: q.InstallationQuestion) -> Told:
         row = await self._row("unknown_installation", "installation", p)
-        now = self._clock.now()
+        now, first = self._clock.now(), row["incarnation"]
+        current = first
         if row["last_body"] is not None:
+            last = orjson.loads(row["last_body"])
             # The ledger's time never runs backwards: it is at least that of the last event.
-            now = max(now, from_text(orjson.loads(row["last_body"])["occurred_at"]))
+            now = max(now, from_text(last["occurred_at"]))
+            current = last["incarnation"]
+        lives = await incarnations(self._pool, p, first, current)
         data = {
             "partitions": row["partitions"],
-            "incarnation": row["incarnation"],
+            "incarnation": current,
+            "incarnations": [{"incarnation": n, "first_position": at} for n, at in lives],
             "last_position": row["log_end"],
             "ledger_now": to_text(now),
         }

@@ -20,6 +20,8 @@ from libs.events import subjects
 from libs.events.events import TYPE_NAMES
 from libs.runtime.atomic_publish import PublishUnknown, WrongLastSequence, publish_atomic
 from libs.runtime.metrics import counter, gauge
+from libs.runtime.positions import Incarnation
+from libs.runtime.streams import incarnation_of
 from services.ledger.columns import EventRow
 
 log = logging.getLogger(__name__)
@@ -41,15 +43,30 @@ where partition = $1 and position > $2 order by position limit $3
 Connect = Callable[[], Coroutine[Any, Any, "asyncpg.Connection[Any]"]]
 
 
+Want = Callable[[Incarnation], bool]
+"""Whether the log lives this incarnation, or a later one; if not, it is asked to begin it."""
+
+
 class StreamAhead(Exception):
     """The stream holds what the log does not: publishing on would hide that."""
+
+
+class NotBegun(Exception):
+    """An operator rebuilds the stream for an incarnation that the log has yet to begin."""
 
 
 class Relay:
     """Publishes one partition's events in order; at most one atomic batch is in flight."""
 
     def __init__(
-        self, partition: int, nc: Client, connect: Connect, *, poll_s: float, pace_s: float
+        self,
+        partition: int,
+        nc: Client,
+        connect: Connect,
+        *,
+        poll_s: float,
+        pace_s: float,
+        want: Want = lambda _: True,
     ) -> None:
         self.partition = partition
         self.problem: str | None = "the relay has not reached the stream yet"
@@ -62,12 +79,20 @@ class Relay:
         self._subjects = {
             code: subjects.event(partition, name) for code, name in TYPE_NAMES.items()
         }
+        self._want = want
+        self._ahead = False
         self._wake = asyncio.Event()
         self._log_end = 0
         gauge(
             "ledger_relay_lag",
             "Events not yet in the stream",
             read=self._lag,
+            partition=str(partition),
+        )
+        gauge(
+            "ledger_stream_ahead",
+            "1 while the stream holds what the log does not",
+            read=lambda: int(self._ahead),
             partition=str(partition),
         )
 
@@ -95,18 +120,24 @@ class Relay:
                     await asyncio.sleep(self._poll_s)
                 except StreamAhead as error:
                     self.problem = f"stream_ahead: {error}"
+                    self._ahead = True
                     log.critical("relay %d publishes nothing: %s", self.partition, error)
                     await asyncio.sleep(self._poll_s * 5)
+                except NotBegun as error:
+                    self.problem = str(error)
+                    await asyncio.sleep(self._poll_s)
         finally:
             await connection.close()
 
     async def _follow(self, connection: "asyncpg.Connection[Any]") -> None:
         self.last = await self._stream_end(connection)
-        self.problem = None
+        self.problem, self._ahead = None, False
         while True:
             events = await self._next(connection)
             if not events:
-                await self._sleep()
+                if not await self._woken():
+                    # Nobody publishes now: a stream that was made anew would not be noticed.
+                    self.last = await self._stream_end(connection)
                 continue
             messages = [(self._subjects[event[TYPE]], event[BODY]) for event in events]
             try:
@@ -122,12 +153,14 @@ class Relay:
                 # A batch costs the server a millisecond whatever is in it: let the next one fill.
                 await asyncio.sleep(self._pace_s)
 
-    async def _sleep(self) -> None:
+    async def _woken(self) -> bool:
+        """Wait until something is committed; False when nothing was for a while."""
         self._wake.clear()
         try:
             await asyncio.wait_for(self._wake.wait(), self._poll_s)
         except TimeoutError:
-            return
+            return False
+        return True
 
     async def _next(self, connection: "asyncpg.Connection[Any]") -> Sequence[EventRow]:
         """The next events after `last`: from memory when they are fresh, else from the table."""
@@ -143,7 +176,11 @@ class Relay:
         """The stream's last sequence, after checking that it is a copy of this log."""
         name = subjects.stream(self.partition)
         js = self._nc.jetstream()
-        last = (await js.stream_info(name)).state.last_seq
+        info = await js.stream_info(name)
+        wanted = incarnation_of(info.config)
+        if wanted is not None and not self._want(wanted):
+            raise NotBegun(f"{name} is rebuilt: incarnation {wanted.number} has yet to begin")
+        last = info.state.last_seq
         if last == 0:
             return 0
         body = await connection.fetchval(

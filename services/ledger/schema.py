@@ -30,6 +30,20 @@ PARTITION_SIZE = 2_000_000
 
 metadata = schema(SCHEMA)
 
+INSERT_ONLY = {
+    "autovacuum_vacuum_insert_scale_factor": 0,
+    "autovacuum_vacuum_insert_threshold": 500_000,
+    "autovacuum_freeze_min_age": 0,
+}
+"""Rows that never change are frozen half a million at a time, soon after they came: else all of
+them wait for the day when transaction ids run out, and are read and written again at once."""
+CHURNING = {
+    "autovacuum_vacuum_scale_factor": "0.02",
+    "autovacuum_vacuum_cost_limit": 2000,
+}
+"""Rows that change with every request: vacuumed before a fiftieth is dead, at ten times the
+pace."""
+
 
 installation = Table(
     "installation",
@@ -57,7 +71,11 @@ events = Table(
     PrimaryKeyConstraint("partition", "position"),
     postgresql_partition_by="RANGE (position)",
 )
-"""The log. `body` is the canonical bytes that were hashed; nothing here is ever changed."""
+"""The log. `body` is the canonical bytes that were hashed; nothing here is ever changed.
+
+Storage options stand on its ranges, set by the function that makes them (INSERT_ONLY): a
+partitioned table has none.
+"""
 
 commands = Table(
     "commands",
@@ -69,6 +87,7 @@ commands = Table(
     column("event_count", SmallInteger),
     column("fingerprint", LargeBinary),
     PrimaryKeyConstraint("caller_id", "kind", "account_id"),
+    postgresql_with=INSERT_ONLY,
 )
 """Which events an accepted command wrote: `event_count` of them from `position` on."""
 
@@ -97,7 +116,7 @@ accounts = Table(
         "next_expiry",
         postgresql_where=text("next_expiry is not null"),
     ),
-    postgresql_with={"fillfactor": 60},
+    postgresql_with={"fillfactor": 60, **CHURNING},
 )
 """Where each account stands now. No index on a column that a reservation changes."""
 
@@ -112,9 +131,17 @@ reservations = Table(
     column("amount", Big),
     column("state", LargeBinary, null=True),
     PrimaryKeyConstraint("reservation_id"),
+    postgresql_with={
+        "autovacuum_vacuum_scale_factor": 0,
+        "autovacuum_vacuum_threshold": 10_000,
+        "autovacuum_vacuum_cost_limit": 2000,
+    },
 )
 """Open reservations only: inserted at open, deleted at close. `state` is null as long as the event
-that opened the hold, at `position`, says all there is."""
+that opened the hold, at `position`, says all there is.
+
+A small table with many dead rows, however many are open: vacuumed by their number.
+"""
 
 api_keys = Table(
     "api_keys",
@@ -164,6 +191,7 @@ fee_entries = Table(
     column("minor", Big),
     column("schedule", Text),
     PrimaryKeyConstraint("partition", "position"),
+    postgresql_with=INSERT_ONLY,
 )
 """Fixed fees of invocations, in minor units, negative when given back. Never part of a balance."""
 
@@ -238,6 +266,7 @@ entries = Table(
     column("source", Text, null=True),
     column("reason_code", Text, null=True),
     PrimaryKeyConstraint("account_id", "position", "line"),
+    postgresql_with=INSERT_ONLY,
 )
 """The statement: every change of `available`, as docs/concepts/statement.md explains."""
 
@@ -278,7 +307,7 @@ requests = Table(
     PrimaryKeyConstraint("reservation_id"),
     CheckConstraint("state in ('open', 'settled', 'released', 'expired')", name="state"),
     Index("requests_account_id_opened_position_idx", "account_id", text("opened_position desc")),
-    postgresql_with={"fillfactor": 80},
+    postgresql_with={"fillfactor": 80, **CHURNING},
 )
 """The receipts: one row for every admitted request, whatever became of it."""
 

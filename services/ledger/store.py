@@ -34,6 +34,14 @@ class Slot(NamedTuple):
     position: int
 
 
+class LogEnd(NamedTuple):
+    """Where the log ends: its last event's place in it, time and incarnation; none of an empty."""
+
+    position: int
+    occurred_at: str | None
+    incarnation: int | None
+
+
 SQL = load("append.sql")
 
 
@@ -64,7 +72,16 @@ def is_repeat(error: asyncpg.PostgresError) -> bool:
 def is_full(error: asyncpg.PostgresError) -> bool:
     """Disk full, out of memory, too many connections, or read-only: nobody can write now."""
     state = error.sqlstate or ""
-    return state.startswith("53") or state == "25006"
+    return state.startswith("53") or state == "25006" or has_no_room(error)
+
+
+def has_no_room(error: asyncpg.PostgresError) -> bool:
+    """No range of the log takes this position. It looks like a broken check without a name.
+
+    A fault of the ledger's own tables, never of a command: none may be refused for it for good.
+    """
+    table, constraint = (getattr(error, name, None) for name in ("table_name", "constraint_name"))
+    return error.sqlstate == "23514" and table == "events" and not constraint
 
 
 class Store:
@@ -108,12 +125,12 @@ class Store:
         self._commands = await prepare(SQL["commands_by_key"])
         self._accounts = await prepare(SQL["accounts_by_id"])
 
-    async def last_event(self) -> tuple[int, str | None]:
-        """The end of the log: (position, occurred_at), (0, None) when it is empty."""
+    async def last_event(self) -> LogEnd:
         row = await self.connection.fetchrow(SQL["last_event"], self.partition)
         if row is None:
-            return 0, None
-        return row["position"], orjson.loads(row["body"])["occurred_at"]
+            return LogEnd(0, None, None)
+        body = orjson.loads(row["body"])
+        return LogEnd(row["position"], body["occurred_at"], body["incarnation"])
 
     async def commands(self, keys: Sequence[CommandKey]) -> dict[CommandKey, CommandRow]:
         """Which of these commands the log already holds."""
@@ -151,7 +168,9 @@ class Store:
         events = {}
         for row in rows:
             body = orjson.loads(row["body"])
-            events[row["position"]] = Recorded(row["position"], body["type"], body["data"])
+            events[row["position"]] = Recorded(
+                row["position"], body["type"], body["data"], body["incarnation"]
+            )
         return events
 
     async def refunded(self, reservations: Iterable[str]) -> dict[tuple[str, str], Refunded]:

@@ -16,11 +16,13 @@ from libs.events.times import from_text, to_text
 from libs.runtime.clock import Clock
 from libs.runtime.faults import fault
 from libs.runtime.metrics import counter
+from libs.runtime.positions import Incarnation
 from services.ledger.answers import unwritten
 from services.ledger.batch import Batch, Log, Pending
 from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
+from services.ledger.incarnations import begin
 from services.ledger.load import load
 from services.ledger.store import Store, is_definite, is_fenced, is_full, is_repeat
 from services.ledger.working_set import WorkingSet
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 ROOM_AHEAD = 1_000_000
 """Positions for which table partitions exist ahead of need."""
+ROOM_RETRY = 1_000
+"""Positions after which making them is tried again."""
 
 DOUBTFUL = 50
 """Batches whose commands are looked up first: after a take-over and after a repeat, for repeats
@@ -36,6 +40,7 @@ come together."""
 
 committed_events = counter("ledger_events_total", "Events appended to the log")
 batches = counter("ledger_batches_total", "Append statements that committed")
+room_failures = counter("ledger_room_failures_total", "Ranges of the log that could not be made")
 rejected = counter("ledger_rejected_total", "Commands the database refused alone")
 
 Reply = Callable[[Sequence[tuple[str, bytes]], str], Awaitable[None]]
@@ -76,13 +81,16 @@ class Writer:
         self._committed = committed
         self._room = 0
         self._doubtful = DOUBTFUL
+        self._wanted: Incarnation | None = None
 
     async def take_over(self) -> None:
         """Read where the log ends and what is open. Only after the lock is held."""
-        self.position, occurred_at = await self.store.last_event()
+        self.position, occurred_at, incarnation = await self.store.last_event()
         if occurred_at is not None:
             self.last_at = max(self.last_at, from_text(occurred_at))
         self._doubtful = DOUBTFUL
+        # The log itself says which life it lives: no other place could be restored without it.
+        self.incarnation = max(self.incarnation, incarnation or 0)
         open_reservations = await self.store.open_reservations()
         # At once: expiry runs beside this, and must never see a reservation missing that is open.
         self.working.forget()
@@ -92,6 +100,9 @@ class Writer:
     async def run(self, drained: asyncio.Event) -> None:
         """Work until the intake is closed (then wake the queue) and the queue is empty."""
         while not (drained.is_set() and self.queue.empty):
+            if self._wanted is not None:
+                await self._begin(self._wanted)
+                self._wanted = None
             if self.queue.empty:
                 await self.queue.wait()
                 continue
@@ -110,6 +121,29 @@ class Writer:
                 await self._answer_all(pendings, "Busy", {"retry_after_ms": 1000})
                 raise NotLeading(f"the database cannot write: {error}") from error
             await self._one_by_one(pendings, error)
+
+    def want(self, incarnation: Incarnation) -> None:
+        """Ask for a new life of the log; it begins between two batches."""
+        self._wanted = incarnation
+        self.queue.wake()
+
+    async def _begin(self, wanted: Incarnation) -> None:
+        """Write the first event of a new life, which nothing of the old one can follow."""
+        moment = self.now()
+        end = Log(self.store.partition, self.incarnation, self.position)
+        try:
+            started = await begin(self.store.connection, end, wanted, moment)
+        except asyncpg.PostgresError as error:
+            raise NotLeading(f"incarnation {wanted.number} could not begin: {error!r}") from error
+        if started is None:
+            return
+        self.position, self.last_at = started[0], moment.at
+        self.incarnation = wanted.number
+        log.warning("partition %d: incarnation %d begins at position %d",
+                    end.partition, wanted.number, self.position)  # fmt: skip
+        committed_events.inc()
+        await self._committed([started])
+        await self._ensure_room()
 
     def now(self) -> Moment:
         """max(clock, last occurred_at): the log's time never runs backwards."""
@@ -196,5 +230,16 @@ class Writer:
 
     async def _ensure_room(self) -> None:
         if self.position + ROOM_AHEAD // 2 > self._room:
-            self._room = self.position + ROOM_AHEAD
-            await self.store.make_room(self._room)
+            await self._make_room(self.position + ROOM_AHEAD)
+
+    async def _make_room(self, up_to: int) -> None:
+        """Have ranges made. What was appended stands, so failing here is an alert and no more."""
+        try:
+            await self.store.make_room(up_to)
+        except asyncpg.PostgresError as error:
+            if not is_definite(error, self.store.connection):
+                raise
+            room_failures.inc()
+            log.exception("no ranges of the log could be made up to %d", up_to)
+            up_to = self.position + ROOM_AHEAD // 2 + ROOM_RETRY
+        self._room = up_to

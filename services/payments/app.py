@@ -14,7 +14,7 @@ from libs.runtime.broker import broker_watch, open_broker
 from libs.runtime.clock import Clock, SystemClock
 from libs.runtime.command_client import CommandClient, LedgerUnavailable
 from libs.runtime.database import Connection, Pool, connect, pool
-from libs.runtime.gap import gap_reader
+from libs.runtime.gap import gap_reader, incarnation_reader
 from libs.runtime.health import Health, serve_health
 from libs.runtime.pull import LedgerPull
 from libs.runtime.supervision import Lifecycle
@@ -100,6 +100,7 @@ class _Work:
                 connect=lambda: connect(settings),
                 apply=self._started,
                 fetch_gap=gap_reader(ledger, partition),
+                fetch_incarnations=incarnation_reader(ledger, partition),
             )
             for partition in range(catalogue.ledger.partitions)
         ]

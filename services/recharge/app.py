@@ -13,7 +13,7 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.command_client import CommandClient
 from libs.runtime.database import Connection, Pool, connect, pool
 from libs.runtime.errors import LedgerUnavailable
-from libs.runtime.gap import gap_reader
+from libs.runtime.gap import gap_reader, incarnation_reader
 from libs.runtime.health import Health, serve_health
 from libs.runtime.permission_watch import PermissionWatch
 from libs.runtime.pull import LedgerPull
@@ -129,6 +129,7 @@ def assemble(
             connect=own_connection,
             apply=watcher.apply,
             fetch_gap=gap_reader(ledger, partition),
+            fetch_incarnations=incarnation_reader(ledger, partition),
         )
         for partition in range(partitions)
     ]

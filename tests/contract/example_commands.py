@@ -215,5 +215,5 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "ExpireReservation": (f"expire:{RES}", {"res": RES}),
     "ExpireGrant": (f"expire_grant:{ACCOUNT}:1", {"grant_no": 1}),
-    "StartIncarnation": ("incarnation:2", {"incarnation": 2}),
+    "StartIncarnation": ("incarnation:2", {"incarnation": 2, "first_position": 100_000}),
 }

@@ -19,7 +19,7 @@ from services.ledger.columns import Columns, bare, instant
 from services.ledger.command_key import CommandKey, key_columns
 from services.ledger.domain.state import Lot, Refunded, Reservation
 from services.ledger.snapshots import account_of, lot_of, reservation_of
-from services.ledger.store import CommandRow, Slot
+from services.ledger.store import CommandRow, LogEnd, Slot
 
 INJECTED = "40P01"
 """The SQLSTATE of an injected refusal: a deadlock, as definite as it is innocent."""
@@ -169,11 +169,12 @@ class Session:
         self.database.holder = self
         return True
 
-    async def last_event(self) -> tuple[int, str | None]:
+    async def last_event(self) -> LogEnd:
         events = self._alive().events
         if not events:
-            return 0, None
-        return len(events), orjson.loads(events[len(events)][3])["occurred_at"]
+            return LogEnd(0, None, None)
+        body = orjson.loads(events[len(events)][3])
+        return LogEnd(len(events), body["occurred_at"], body["incarnation"])
 
     async def commands(self, keys: Sequence[CommandKey]) -> dict[CommandKey, CommandRow]:
         database = self._alive()

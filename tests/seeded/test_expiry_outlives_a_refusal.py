@@ -8,6 +8,7 @@ import pytest
 from libs.runtime.clock import ManualClock
 from services.ledger.command_queue import CommandQueue
 from services.ledger.expiry import AGAIN_S, Expiry
+from services.ledger.store import LogEnd
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import Writer
 from tests.seeded.cluster import SETTINGS
@@ -22,7 +23,7 @@ ACCOUNT, KEY, RES = f"acct_{1:032x}", f"key_{1:032x}", f"req_{1:032x}"
 class SlowSession(Session):
     """Its reads take a while, as those of a real connection do."""
 
-    async def last_event(self) -> tuple[int, str | None]:
+    async def last_event(self) -> LogEnd:
         await asyncio.sleep(0.01)
         return await super().last_event()
 

@@ -125,6 +125,7 @@ async def fake_ledger(stack: LocalStack) -> AsyncIterator[FakeLedger]:
         ledger.answers["installation"] = {
             "partitions": 3,
             "incarnation": 1,
+            "incarnations": [],
             "last_position": 0,
             "ledger_now": "2026-11-20T19:10:38.000123Z",
         }

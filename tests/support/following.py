@@ -11,6 +11,7 @@ from libs.events import subjects
 from libs.events.codec import canonical
 from libs.events.ids import new_id
 from libs.runtime.atomic_publish import publish_atomic
+from libs.runtime.positions import Incarnation
 from libs.runtime.pull import Apply, LedgerPull
 from tests.support import waiting
 from tests.support.nats_server import NatsServer
@@ -57,6 +58,7 @@ class Following:
         self.server = server
         self.dsn = dsn
         self.gap: list[tuple[int, int]] = []
+        self.incarnations: list[Incarnation] = []
 
     async def publish(self, *bodies: bytes) -> int:
         async with self.server.client("ledger") as nc:
@@ -91,6 +93,9 @@ class Following:
         self.gap.append((first, last))
         return [(n, event(n)) for n in range(first, min(last, first + 2) + 1)]
 
+    async def fetch_incarnations(self) -> Sequence[Incarnation]:
+        return self.incarnations
+
     @contextlib.asynccontextmanager
     async def follower(
         self,
@@ -123,6 +128,7 @@ class Following:
                 connect=connect,
                 apply=apply(write) if apply else write,
                 fetch_gap=fetch_gap or self.fetch_gap,
+                fetch_incarnations=self.fetch_incarnations,
             )
             task = asyncio.create_task(made.run())
             try:

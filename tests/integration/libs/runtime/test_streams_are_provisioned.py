@@ -3,7 +3,16 @@ from nats.js.api import StreamConfig
 from nats.js.errors import APIError
 
 from libs.events import subjects
-from libs.runtime.streams import DURABLES, ledger_stream, provision
+from libs.runtime.positions import Incarnation
+from libs.runtime.streams import (
+    DURABLES,
+    incarnation_of,
+    is_rebuilt,
+    ledger_stream,
+    mark,
+    provision,
+    recreate,
+)
 
 
 @pytest.fixture
@@ -86,5 +95,23 @@ async def test_quarantine_keeps_30_days_within_a_size(provisioner):
 
 async def test_a_new_stream_may_start_in_the_middle_of_an_old_log(provisioner):
     js = provisioner.jetstream()
-    await js.add_stream(ledger_stream(0, first_position=1001))
+    await js.add_stream(ledger_stream(0, Incarnation(2, 1001)))
     assert (await js.stream_info("LEDGER_0")).state.last_seq == 1000
+
+
+async def test_a_stream_made_anew_keeps_its_beginning_its_mark_and_its_durables(provisioner):
+    js = provisioner.jetstream()
+    await provision(provisioner, 1, {"auditors": ("KeyRevoked",)})
+    await mark(provisioner, 0, Incarnation(2, 1001))
+    config = (await js.stream_info("LEDGER_0")).config
+    assert is_rebuilt(config)
+    assert incarnation_of(config) == Incarnation(2, 1001)
+    await recreate(provisioner, 0, Incarnation(2, 1001))
+    await provision(provisioner, 1)  # as every start of an installation does
+    info = await js.stream_info("LEDGER_0")
+    assert not is_rebuilt(info.config)
+    assert incarnation_of(info.config) == Incarnation(2, 1001)
+    assert (info.state.last_seq, info.config.max_age) == (1000, 30 * 86_400)
+    durables = {each.name: each.config for each in await js.consumers_info("LEDGER_0")}
+    assert set(durables) == {"auditors", *DURABLES}
+    assert durables["auditors"].filter_subjects == [subjects.event(0, "KeyRevoked")]

@@ -11,6 +11,8 @@ from deploy.local.stack import LocalStack
 from libs.events.ids import new_id
 from libs.events.subjects import event
 from libs.runtime.clock import SystemClock
+from libs.runtime.positions import Incarnation
+from libs.runtime.streams import recreate
 from services.gateway.key_cache import KeyCache
 from services.gateway.key_feed import CHANGES, KeyFeed, _Consumer
 from services.gateway.keys import KeyInfo
@@ -161,6 +163,25 @@ async def test_a_lost_connection_is_deafness_at_once(
     await until(lambda: cache.deaf)
     monkeypatch.undo()
     await until(lambda: cache.listening)
+
+
+async def test_a_stream_made_anew_is_deafness_and_then_heard_from_where_it_begins(
+    cache: Hearing, relay: Client, streams: LocalStack
+):
+    """After a restore positions come again that were heard before: they must not count as old."""
+    await tell(relay, 0, "KeyRevoked", position=900)
+    await until(lambda: cache.heard)
+    async with connected(streams, "provision") as provision:
+        await recreate(provision, 0, Incarnation(2, 5))
+    await until(lambda: cache.deaf)
+    await until(lambda: cache.listening)
+    account = await tell(relay, 0, "KeyRevoked", position=5)
+    await until(lambda: cache.heard[-1] == (0, 5, account))
+    info = KeyInfo(
+        new_id("key"), account, "inference", None, "USD", "payg", "active", "open", None, 6
+    )
+    cache.put("hash", 0, info, cache.ask())
+    assert cache.get("hash") == info, "an answer as of position 6 is newer than what was heard"
 
 
 async def test_what_cannot_be_understood_is_deafness(cache: Hearing, relay: Client):

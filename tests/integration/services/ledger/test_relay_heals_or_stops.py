@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from libs.events.ids import new_id
+from libs.runtime import metrics
 from libs.runtime.streams import provision
 from services.ledger.relay import Relay
 from tests.support.database import PARTITIONS
@@ -18,6 +19,7 @@ from tests.support.waiting import until
 from tests.support.writing import Bench, open_bench
 
 STREAM = "LEDGER_0"
+AHEAD = 'farebox_ledger_stream_ahead{partition="0"} 1'
 
 
 @pytest.fixture
@@ -108,12 +110,56 @@ async def test_restored_older_database_stops_the_relay(bench, database, streams)
             return "stream_ahead" in (relay.problem or "")
 
         await until(stopped)
+        assert AHEAD in metrics.render(), "this is what an alert looks at"
         account = new_id("acct")
         (opened,) = await bench.run(open_account(account))
         assert opened["reply"] == "Opened", "the ledger itself goes on"
         relay.committed([bench.published[-1].row])
         await until(stopped)
         assert await stream_end(streams) == ahead, "nothing is published behind a foreign event"
+
+
+async def test_a_stream_is_ahead_also_when_its_messages_aged_out(bench, database, streams):
+    """Its last sequence is all that is left of the lost history: enough to see that there was one."""
+    async with relaying(database, streams):
+        await until(lambda: is_a_copy(bench, streams))
+    async with connected(streams, "ledger") as nc:
+        await nc.publish("ledger.events.0.CreditsGranted", b'{"of":"a history that was lost"}')
+        await nc.flush()
+    async with connected(streams, "provision") as nc:
+        js = nc.jetstream()
+        config = (await js.stream_info(STREAM)).config
+        await js.update_stream(config.evolve(max_age=0.1, duplicate_window=0.1))
+
+        async def empty() -> bool:
+            return (await js.stream_info(STREAM)).state.messages == 0
+
+        await until(empty)
+        await js.update_stream(config)
+    async with relaying(database, streams) as relay:
+
+        async def stopped() -> bool:
+            return "stream_ahead" in (relay.problem or "")
+
+        await until(stopped)
+
+
+async def test_a_stream_that_was_put_right_is_followed_again_and_no_alert(bench, database, streams):
+    async with connected(streams, "ledger") as nc:
+        await nc.publish("ledger.events.0.CreditsGranted", b'{"of":"another history"}')
+        await nc.flush()
+    async with relaying(database, streams) as relay:
+
+        async def stopped() -> bool:
+            return "stream_ahead" in (relay.problem or "")
+
+        await until(stopped)
+        await delete_streams(streams)
+        async with connected(streams, "provision") as nc:
+            await provision(nc, PARTITIONS)
+        await until(lambda: is_a_copy(bench, streams))
+        assert relay.problem is None
+        assert AHEAD not in metrics.render()
 
 
 async def test_other_bytes_at_the_same_position_stop_the_relay(bench, database, streams):

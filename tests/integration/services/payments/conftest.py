@@ -77,12 +77,14 @@ class World:
         while await self.parts.worker.run_due():
             pass
 
-    async def started(self, price=800, credits=500 * 10**9, at=None):
+    async def started(
+        self, price=800, credits=500 * 10**9, at=None, *, attempt_id=None, incarnation=1
+    ):
         """The ledger admitted a recharge; its row is written as the consumer writes it."""
-        attempt_id = new_id("rchg")
+        attempt_id = attempt_id or new_id("rchg")
         self._position += 1
         body = {
-            "incarnation": 1,
+            "incarnation": incarnation,
             "partition": 0,
             "position": self._position + int(self.clock.now().timestamp() * 10**6),
             "account_id": self.account,

@@ -183,6 +183,30 @@ async def test_the_same_event_twice_is_one_attempt(world, ledger):
     assert [row["attempt_id"] for row in rows] == [first]
 
 
+async def test_an_attempt_that_starts_again_after_a_restore_is_charged_once(world, ledger):
+    """The ledger lost it and admits it anew, elsewhere in a log of a later incarnation."""
+    await world.credited_card()
+    attempt_id = await world.started()
+    await world.collect()
+    await world.started(attempt_id=attempt_id, incarnation=2)
+    await world.collect(looks=2, wait_s=60)
+    assert await world.charges() == [800, 200]
+    assert len(ledger.grants(world.account)) == 1
+
+
+async def test_a_position_used_again_after_a_restore_is_another_attempt(world, ledger):
+    """Keyed by the incarnation that is followed, the new event is not taken for the lost one."""
+    await world.credited_card()
+    world.clock.advance(1)
+    lost = await world.started()
+    world._position -= 1
+    found = await world.started(incarnation=2)
+    rows = await world.pool.fetch("select attempt_id from payments.attempts order by incarnation")
+    assert [row["attempt_id"] for row in rows] == [lost, found]
+    await world.collect()
+    assert await world.charges() == [800, 800, 200]
+
+
 async def test_an_absent_ledger_leaves_a_charged_attempt_to_be_credited(world, ledger):
     await world.credited_card()
     await world.started()

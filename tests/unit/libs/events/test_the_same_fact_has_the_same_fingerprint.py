@@ -83,6 +83,7 @@ OTHER: dict[str, Any] = {
     "consent": None,
     "trigger": "sweep:1",
     "code": None,
+    "first_position": 7,
 }
 BY_KIND: dict[tuple[str, str], Any] = {
     ("FreezeAccount", "revoke_keys"): False,

@@ -25,6 +25,7 @@ def follower():
         connect=broken,
         apply=None,
         fetch_gap=None,
+        fetch_incarnations=None,
     )
 
 
