@@ -92,6 +92,8 @@ class Relay:
                     log.critical("relay %d publishes nothing: %s", self.partition, error)
                     await asyncio.sleep(self._poll_s * 5)
         finally:
+            self._fresh.clear()
+            self._log_end = 0  # who leads now tells how far the stream is behind
             await connection.close()
 
     async def _follow(self, connection: "asyncpg.Connection[Any]") -> None:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 ROOM_AHEAD = 1_000_000
 """Positions for which table partitions exist ahead of need."""
 
+BUSY: dict[str, object] = {"retry_after_ms": 1000}
+
 committed_events = counter("ledger_events_total", "Events appended to the log")
 batches = counter("ledger_batches_total", "Append statements that committed")
 rejected = counter("ledger_rejected_total", "Commands the database refused alone")
@@ -40,6 +42,10 @@ Committed = Callable[[list[Published], list[Reservation]], Awaitable[None]]
 
 class NotLeading(Exception):
     """This process must not write this partition any more: it ends and starts anew."""
+
+
+class CannotWrite(NotLeading):
+    """The database is full or read-only: what waits is answered Busy and leading is given up."""
 
 
 class Writer:
@@ -100,8 +106,8 @@ class Writer:
             if is_fenced(error):
                 raise NotLeading("another writer took this position") from error
             if is_full(error):
-                await self._answer_all(pendings, "Busy", {"retry_after_ms": 1000})
-                raise NotLeading(f"the database cannot write: {error}") from error
+                await self._answer_all(pendings, "Busy", BUSY)
+                raise CannotWrite(f"the database cannot write: {error}") from error
             await self._one_by_one(pendings, error)
 
     def now(self) -> Moment:
@@ -142,8 +148,17 @@ class Writer:
             rejected.inc()
             await self._answer_all(pendings, "RejectedByStore", {"sqlstate": error.sqlstate or ""})
             return
-        for pending in pendings:
-            await self.step([pending])
+        for number, pending in enumerate(pendings):
+            try:
+                await self.step([pending])
+            except CannotWrite:
+                await self._answer_all(pendings[number + 1 :], "Busy", BUSY)
+                raise
+
+    async def refuse_waiting(self) -> None:
+        """Answer Busy to all that is queued; whoever leads next decides it."""
+        while pendings := self.queue.take():
+            await self._answer_all(pendings, "Busy", BUSY)
 
     async def _answer_all(
         self, pendings: Sequence[Pending], reply: str, data: dict[str, object]
