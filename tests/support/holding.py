@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from libs.events.commands import KIND_CODES
-from libs.events.ids import new_id, partition_of
+from libs.events.ids import new_id, parse_id, partition_of
 from libs.runtime.command_client import CommandClient
 from tests.support.database import PARTITIONS, Database
 from tests.support.deciding import grant, issue_key, open_account, reserve, settle
@@ -95,12 +96,14 @@ async def rich(client: CommandClient, partition: int | None = None) -> tuple[str
     return account, key
 
 
-async def logged(database: Database) -> dict[str, tuple[int, int]]:
-    """Every Reserve and Settle in the log: its position and number of events."""
+async def logged(database: Database, accounts: Collection[str] = ()) -> dict[str, tuple[int, int]]:
+    """Every Reserve and Settle in the log (of these accounts): its position and its events."""
     connection = await asyncpg.connect(database.dsn("auditor"))
     try:
         rows = await connection.fetch(
             "select kind, caller_id, position, event_count from ledger.commands"
+            " where account_id = any($1) or cardinality($1) = 0",
+            [parse_id(account, "acct") for account in accounts],
         )
     finally:
         await connection.close()
