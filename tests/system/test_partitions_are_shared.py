@@ -85,7 +85,9 @@ def led_by(process: Process) -> set[int]:
     text = httpx.get(process.url("health", "/metrics"), timeout=5).text
     return {
         int(number)
-        for number in re.findall(r'^farebox_ledger_leading\{partition="(\d+)"\} 1$', text, re.MULTILINE)
+        for number in re.findall(
+            r'^farebox_ledger_leading\{partition="(\d+)"\} 1$', text, re.MULTILINE
+        )
     }
 
 
