@@ -115,12 +115,14 @@ class Load:
     accepted: dict[str, float] = field(default_factory=dict)
     """When each command was answered Reserved."""
     waits: list[tuple[float, float]] = field(default_factory=list)
-    """When a client's command was sent, and how long it took with its repeats."""
+    """When a client's command was answered, and how long that took with its repeats."""
+    heard: dict[int, float] = field(default_factory=dict)
+    """When each client was last answered."""
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(CLIENTS):
-                group.create_task(self._ask_for_ever())
+            for number in range(CLIENTS):
+                group.create_task(self._ask_for_ever(number))
             while True:
                 group.create_task(self._probe())
                 await asyncio.sleep(PROBE_EVERY_S)
@@ -135,12 +137,16 @@ class Load:
             return
         self._take(command, decode_reply(message.data))
 
-    async def _ask_for_ever(self) -> None:
+    async def _ask_for_ever(self, number: int) -> None:
         while True:
             command, began = self._reserve(), time.perf_counter()
             self._take(command, await self.client.send(command, give_up_s=PATIENT_S))
-            self.waits.append((began, time.perf_counter() - began))
+            self.heard[number] = time.perf_counter()
+            self.waits.append((self.heard[number], self.heard[number] - began))
             await asyncio.sleep(PROBE_EVERY_S)
+
+    def all_heard_since(self, moment: float) -> bool:
+        return len(self.heard) == CLIENTS and min(self.heard.values()) > moment
 
     def _take(self, command: c.Reserve, reply: Any) -> None:
         if reply.reply != "Reserved":
@@ -182,8 +188,7 @@ async def _failovers(installation: Installation, rounds: int, say: Say) -> dict[
         for ledger in ledgers:
             ledger.send(signal.SIGCONT)
             ledger.send(signal.SIGTERM)
-        for ledger in ledgers:
-            await _until(lambda ledger=ledger: ledger.ended, f"{ledger.name} does not end")
+        await _until(lambda: all(ledger.ended for ledger in ledgers), "a ledger does not end")
     return {"failover_s": max(way["worst_s"] for way in figures.values()), "failover": figures}
 
 
@@ -215,11 +220,12 @@ async def _round(
     began = time.perf_counter()
     leader.send(number)
     await _until(lambda: task.done() or standby.leads, "the standby does not lead")
+    await _until(lambda: task.done() or load.all_heard_since(began), "a client is not answered")
     await asyncio.sleep(SETTLED_S)
     if task.done():
         raise NoResult("the load ended") from task.exception()
     seconds = load.silence_until(began) - began
-    longest = max(took for at, took in load.waits if at + took > began)
+    longest = max(took for at, took in load.waits if at > began)
     leader.send(signal.SIGCONT)
     await _until(lambda: leader.ended, f"{leader.name} does not end")
     leader.start()

@@ -129,4 +129,5 @@ class Leader:
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.lifecycle.stopping.wait(), self.settings.step_down_s)
+            async with asyncio.timeout(self.settings.step_down_s):
+                await self.lifecycle.stopping.wait()

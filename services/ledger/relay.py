@@ -5,6 +5,7 @@ is stored: whatever the stream lost, or never got, is published again from there
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -120,10 +121,9 @@ class Relay:
 
     async def _sleep(self) -> None:
         self._wake.clear()
-        try:
-            await asyncio.wait_for(self._wake.wait(), self._poll_s)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._poll_s):  # wait_for may lose a cancellation
+                await self._wake.wait()
 
     async def _next(self, connection: "asyncpg.Connection[Any]") -> list[Published]:
         """The next events after `last`: from memory when they are fresh, else from the table."""

@@ -107,7 +107,8 @@ class Term:
                 try:
                     await self.writer.run(drained)
                 except CannotWrite:
-                    await self._refuse_waiting()
+                    await self._leave()
+                    await self.writer.refuse_waiting()
                     raise
                 await self.ground.nc.flush()
 
@@ -139,13 +140,14 @@ class Term:
         try:
             yield
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
-            # Whoever asks next must not wait for an answer that nobody gives.
-            with contextlib.suppress(nats.errors.Error, TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_S):
-                    await self._intake.close()
+            await self._leave()
+            await self.ground.lifecycle.end(beside)
+
+    async def _leave(self) -> None:
+        """Take no more: whoever asks next must not wait for an answer that nobody gives."""
+        with contextlib.suppress(nats.errors.Error, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._intake.close()
 
     async def _stopping(self) -> None:
         await self.ground.lifecycle.stopping.wait()
@@ -156,12 +158,6 @@ class Term:
         await self._intake.close()
         drained.set()
         self._queue.wake()
-
-    async def _refuse_waiting(self) -> None:
-        with contextlib.suppress(nats.errors.Error, TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self._intake.close()
-        await self.writer.refuse_waiting()
 
     def _connecting(
         self, purpose: str
