@@ -173,4 +173,9 @@ class Writer:
     async def _ensure_room(self) -> None:
         if self.position + ROOM_AHEAD // 2 > self._room:
             self._room = self.position + ROOM_AHEAD
-            await self.store.make_room(self._room)
+            try:
+                await self.store.make_room(self._room)
+            except asyncpg.PostgresError as error:
+                if is_full(error):
+                    raise CannotWrite(f"the database cannot write: {error}") from error
+                raise
