@@ -155,7 +155,7 @@ class Term:
 
     async def _drain(self, drained: asyncio.Event) -> None:
         await self.ending.wait()
-        await self._intake.close()
+        await self._leave()
         drained.set()
         self._queue.wake()
 
