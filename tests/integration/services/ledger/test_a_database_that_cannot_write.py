@@ -79,11 +79,13 @@ def full_disk(database, folder):
     try:
         database.sql(f"create tablespace tiny location '{place}'")
         database.sql(f"alter table {TABLE} set tablespace tiny")
-        _fill(place / "filler")
-        yield
-        (place / "filler").unlink()
-        database.sql(f"alter table {TABLE} set tablespace pg_default")
-        database.sql("drop tablespace tiny")
+        try:
+            _fill(place / "filler")
+            yield
+        finally:
+            (place / "filler").unlink()
+            database.sql(f"alter table {TABLE} set tablespace pg_default")
+            database.sql("drop tablespace tiny")
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
 
