@@ -48,3 +48,7 @@ class ManualClock:
             raise ValueError("time does not run backwards")
         self._now += timedelta(seconds=seconds)
         self._elapsed += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock alone, forward or back, as an operator or NTP does."""
+        self._now += timedelta(seconds=seconds)

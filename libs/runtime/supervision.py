@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import uvloop
@@ -21,6 +21,8 @@ S = TypeVar("S", bound=Settings)
 CLEAN_UP_S = 15.0
 """How long a service may take to clean up before its process is ended."""
 CANCEL_TRIES = 5
+CANCEL_AGAIN_S = 0.05
+"""How soon tasks that have to end together are told again."""
 
 
 class Lifecycle:
@@ -69,6 +71,22 @@ class Lifecycle:
                 ended = False
         self._tasks.clear()
         return ended
+
+    async def end(self, tasks: Collection[asyncio.Task[Any]]) -> None:
+        """Cancel some of the tasks and wait until each has ended, while the process goes on.
+
+        They are told again and again: a cancellation that comes together with what a task waits
+        for can get lost (asyncio.wait_for of Python 3.11, and with it every request of nats-py).
+        One that resists for ``CANCEL_TRIES`` seconds ends the process.
+        """
+        deadline = asyncio.get_running_loop().time() + CANCEL_TRIES
+        while left := [task for task in tasks if not task.done()]:
+            if asyncio.get_running_loop().time() > deadline:
+                self.die(f"task {left[0].get_name()} resists its end")
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The batch after the one that is being written: begun while Postgres works (ADR-0005)."""
+"""The batch after the one that is being written: begun while Postgres works."""
 
 import asyncio
 

@@ -9,12 +9,13 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.database import connect
 from libs.runtime.health import Health, serve_health
 from libs.runtime.supervision import Lifecycle
-from services.ledger.leader import Installation, Leader
+from services.ledger.leader import Leader
 from services.ledger.settings import LedgerSettings
+from services.ledger.term import Installation
 
 
 class WrongInstallation(Exception):
-    """The database was made for another number of partitions, or was never migrated."""
+    """Settings and database do not fit each other, or the database was never migrated."""
 
 
 async def serve(settings: LedgerSettings, lifecycle: Lifecycle) -> None:
@@ -69,5 +70,10 @@ async def read_installation(settings: LedgerSettings, configured: int) -> Instal
         raise WrongInstallation(
             f"this installation has {row['partitions']} partitions, farebox.toml says "
             f"{configured}: the number is fixed when Farebox is installed; put the old one back"
+        )
+    unknown = sorted(p for p in settings.preferred if p >= configured)
+    if unknown:
+        raise WrongInstallation(
+            f"FAREBOX_LEDGER_LEADS names partition {unknown[0]}; there are 0 to {configured - 1}"
         )
     return Installation(row["partitions"], row["incarnation"])

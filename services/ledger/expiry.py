@@ -53,7 +53,9 @@ START = (datetime.fromtimestamp(0, UTC), UUID(int=0))
 class Expiry:
     """Queues the expiry of every hold that is open a grace after its deadline.
 
-    Nothing expires for a while after a take-over: those who would settle are still retrying.
+    Nothing expires for a while after a take-over: those who would settle are still retrying. The
+    same after ledger time has leapt, by a clock that was set or a process that was stopped: what
+    they sent in time may still be on its way to the queue.
     """
 
     def __init__(self, writer: Writer, queue: CommandQueue, settings: LedgerSettings) -> None:
@@ -61,15 +63,29 @@ class Expiry:
         self._queue = queue
         self._grace = timedelta(seconds=settings.expiry_grace_s)
         self._tick_s = settings.expiry_tick_s
-        self._quiet_until = writer.clock.monotonic() + settings.takeover_quiet_s
+        self._quiet_s = settings.takeover_quiet_s
+        self._quiet_until = writer.clock.monotonic() + self._quiet_s
+        self._ticked_at = writer.now().at
+        self._leap = self._grace + timedelta(seconds=self._tick_s)
         self._waiting: dict[str, float] = {}
         """Holds whose expiry is queued, and when it was."""
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(self._tick_s)
-            if self._writer.clock.monotonic() >= self._quiet_until:
-                self.queue_due()
+            self.tick()
+
+    def tick(self) -> None:
+        """Queue what is due unless it is quiet time; a leap of ledger time begins one."""
+        at, monotonic = self._writer.now().at, self._writer.clock.monotonic()
+        if at - self._ticked_at > self._leap:
+            log.warning(
+                "ledger time leapt by %s: nothing expires for a while", at - self._ticked_at
+            )
+            self._quiet_until = monotonic + self._quiet_s
+        self._ticked_at = at
+        if monotonic >= self._quiet_until:
+            self.queue_due()
 
     def queue_due(self) -> None:
         """Queue an expiry for every reservation still open a grace after its deadline."""

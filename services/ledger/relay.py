@@ -127,6 +127,8 @@ class Relay:
                     self.problem = str(error)
                     await asyncio.sleep(self._poll_s)
         finally:
+            self._fresh.clear()
+            self._log_end = 0  # who leads now tells how far the stream is behind
             await connection.close()
 
     async def _follow(self, connection: "asyncpg.Connection[Any]") -> None:
@@ -157,7 +159,8 @@ class Relay:
         """Wait until something is committed; False when nothing was for a while."""
         self._wake.clear()
         try:
-            await asyncio.wait_for(self._wake.wait(), self._poll_s)
+            async with asyncio.timeout(self._poll_s):  # wait_for may lose a cancellation
+                await self._wake.wait()
         except TimeoutError:
             return False
         return True

@@ -1,3 +1,5 @@
+from pydantic import field_validator
+
 from libs.runtime.settings import Settings
 
 
@@ -12,6 +14,11 @@ class LedgerSettings(Settings):
     standby_poll_s: float = 0.25
     standby_ping_s: float = 1.5
     """How long a leader may be silent before a standby ends its session."""
+    step_down_s: float = 1.0
+    """How long a process that could not write waits before it would lead again."""
+    ledger_leads: str = ""
+    """Partitions this process prefers to lead, as in "0,2": it takes them over from a process
+    that does not prefer them, and leads others only where nobody does. Empty: whatever is free."""
     relay_poll_s: float = 1.0
     relay_pace_s: float = 0.02
     """The pause between two batches to the stream; an event that comes alone does not wait."""
@@ -21,6 +28,18 @@ class LedgerSettings(Settings):
     busy_above: int = 2_000
     """Queued commands above which Reserve and Extend are answered Busy."""
     busy_all_above: int = 20_000
+
+    @field_validator("ledger_leads")
+    @classmethod
+    def _numbers_with_commas(cls, text: str) -> str:
+        if text and not all(word.strip().isdecimal() for word in text.split(",")):
+            raise ValueError(f"partitions are numbers with commas between them, not {text!r}")
+        return text
+
+    @property
+    def preferred(self) -> frozenset[int]:
+        """The partitions that this process prefers to lead."""
+        return frozenset(int(word) for word in self.ledger_leads.split(",") if word)
 
 
 class ReaderSettings(Settings):

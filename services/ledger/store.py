@@ -1,5 +1,6 @@
 """The writer's Postgres: one dedicated connection that holds the lock and runs every append."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from services.ledger.statements import load
 
 LOCK_SPACE = 1
 """First key of the advisory lock; the second is the partition."""
+END_MS = 1000
+BREATH = 10_000
 
 
 class CommandRow(NamedTuple):
@@ -102,12 +105,15 @@ class Store:
         )
 
     async def end_holder(self) -> int | None:
-        """End the session that holds the partition's lock; its backend pid, None when none does."""
+        """End the session that holds the partition's lock; its backend pid, None when none does.
+
+        Waits until it is gone, at most END_MS: then the lock is free.
+        """
         pid: int | None = await self.connection.fetchval(
             SQL["lock_holder"], LOCK_SPACE, self.partition
         )
         if pid is not None:
-            await self.connection.fetchval("select pg_terminate_backend($1)", pid)
+            await self.connection.fetchval("select pg_terminate_backend($1, $2)", pid, END_MS)
         return pid
 
     async def prepare(self) -> None:
@@ -157,11 +163,14 @@ class Store:
 
     async def open_reservations(self) -> dict[str, Reservation]:
         rows = await self.connection.fetch(SQL["open_reservations"], self.partition)
-        reservations = (
-            reservation_of(f"acct_{row['account_id'].hex}", row["state"], row["body"])
-            for row in rows
-        )
-        return {reservation.res: reservation for reservation in reservations}
+        reservations = {}
+        for number, row in enumerate(rows):
+            account_id = f"acct_{row['account_id'].hex}"
+            reservation = reservation_of(account_id, row["state"], row["body"])
+            reservations[reservation.res] = reservation
+            if number % BREATH == 0:
+                await asyncio.sleep(0)  # pings are answered also while a million are read
+        return reservations
 
     async def events(self, positions: Sequence[int]) -> dict[int, Recorded]:
         rows = await self.connection.fetch(SQL["events_by_position"], self.partition, positions)

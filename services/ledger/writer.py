@@ -40,6 +40,8 @@ DOUBTFUL = 50
 """Batches whose commands are looked up first: after a take-over and after a repeat, for repeats
 come together."""
 
+BUSY: dict[str, object] = {"retry_after_ms": 1000}
+
 committed_events = counter("ledger_events_total", "Events appended to the log")
 batches = counter("ledger_batches_total", "Append statements that committed")
 room_failures = counter("ledger_room_failures_total", "Ranges of the log that could not be made")
@@ -52,6 +54,10 @@ Committed = Callable[[list[EventRow]], Awaitable[None]]
 
 class NotLeading(Exception):
     """This process must not write this partition any more: it ends and starts anew."""
+
+
+class CannotWrite(NotLeading):
+    """The database is full or read-only: what waits is answered Busy and leading is given up."""
 
 
 class Writer:
@@ -131,8 +137,8 @@ class Writer:
                 raise NotLeading("another writer took this position") from error
             if is_full(error):
                 waiting, _ = self._ahead.take()
-                await self._answer_all([*pendings, *waiting], "Busy", {"retry_after_ms": 1000})
-                raise NotLeading(f"the database cannot write: {error}") from error
+                await self._answer_all([*pendings, *waiting], "Busy", BUSY)
+                raise CannotWrite(f"the database cannot write: {error}") from error
             await self._one_by_one(pendings, error)
 
     def want(self, incarnation: Incarnation) -> None:
@@ -267,8 +273,17 @@ class Writer:
             rejected.inc()
             await self._answer_all(pendings, "RejectedByStore", {"sqlstate": error.sqlstate or ""})
             return
-        for pending in pendings:
-            await self.step([pending])
+        for number, pending in enumerate(pendings):
+            try:
+                await self.step([pending])
+            except CannotWrite:
+                await self._answer_all(pendings[number + 1 :], "Busy", BUSY)
+                raise
+
+    async def refuse_waiting(self) -> None:
+        """Answer Busy to all that is queued; whoever leads next decides it."""
+        while pendings := self.queue.take():
+            await self._answer_all(pendings, "Busy", BUSY)
 
     async def _answer_all(
         self, pendings: Sequence[Pending], reply: str, data: dict[str, object]
@@ -291,6 +306,8 @@ class Writer:
         except asyncpg.PostgresError as error:
             if not is_definite(error, self.store.connection):
                 raise
+            if is_full(error):
+                raise CannotWrite(f"the database cannot write: {error}") from error
             room_failures.inc()
             log.exception("no ranges of the log could be made up to %d", up_to)
             up_to = self.position + ROOM_AHEAD // 2 + ROOM_RETRY

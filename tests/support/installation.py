@@ -190,14 +190,18 @@ class Installation:
         return [event["type"] for event in await self.events(account)]
 
     async def assert_books_are_right(self) -> None:
-        """Chain, balances, reservations, keys and projections are what the log says."""
-        connection = await connect(settings_for(Settings, "audit", self.database))
-        try:
-            report = await verify(connection, lambda _line: None)
-        finally:
-            await connection.close()
-        assert [str(difference) for difference in report.differences] == []
-        assert report.events > 0
+        await assert_books_are_right(self.database)
+
+
+async def assert_books_are_right(database: Database) -> None:
+    """Chain, balances, reservations, keys and projections are what the log says."""
+    connection = await connect(settings_for(Settings, "audit", database))
+    try:
+        report = await verify(connection, lambda _line: None)
+    finally:
+        await connection.close()
+    assert [str(difference) for difference in report.differences] == []
+    assert report.events > 0
 
 
 def charge_of(usage: Mapping[str, Any]) -> int:

@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +13,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from libs.events.ids import new_id
+from libs.events import subjects
+from libs.events.codec import encode_command
+from libs.events.commands import KIND_CODES
+from libs.events.ids import new_id, partition_of
+from libs.events.times import from_text
+from tests.support.database import PARTITIONS
 from tests.support.deciding import grant, issue_key, open_account, reserve
+from tests.support.nats import connected
 from tests.support.process import Process
 from tests.support.services import example_config, ledger_client
 from tests.support.waiting import until
@@ -20,13 +28,13 @@ from tests.support.waiting import until
 PATIENT_S = 20.0
 
 
-@pytest.fixture
-async def pair(database: Any, streams: Any, tmp_path: Path) -> AsyncIterator[Any]:
+@asynccontextmanager
+async def paired(database: Any, folder: Path, **leader_env: str) -> AsyncIterator[Any]:
     """A leader of all partitions, a standby for all of them, a reader and clients."""
-    config = example_config(tmp_path)
-    leader = Process("ledger", database, tmp_path, config=config)
-    standby = Process("ledger-2", database, tmp_path, config=config)
-    reader = Process("reader", database, tmp_path, config=config)
+    config = example_config(folder)
+    leader = Process("ledger", database, folder, config=config, env=leader_env)
+    standby = Process("ledger-2", database, folder, config=config)
+    reader = Process("reader", database, folder, config=config)
     try:
         leader.start()
         standby.start()
@@ -43,6 +51,12 @@ async def pair(database: Any, streams: Any, tmp_path: Path) -> AsyncIterator[Any
     finally:
         for process in (leader, standby, reader):
             process.stop()
+
+
+@pytest.fixture
+async def pair(database: Any, streams: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    async with paired(database, tmp_path) as made:
+        yield made
 
 
 async def rich(pair: Any) -> tuple[str, str]:
@@ -84,6 +98,84 @@ async def test_stopped_leader_is_replaced_and_silent_when_resumed(pair):
     assert pair.leader.exit_code != 0
     assert await events(pair) == before, "the resumed leader wrote nothing"
     assert await pair.use.send(held, give_up_s=PATIENT_S) == reply
+
+
+class Listener:
+    """Asks as a gateway and counts the answers to each question, whoever gives them."""
+
+    def __init__(self, nc: Any, subject: str) -> None:
+        self.nc = nc
+        self.subject = subject
+        self.answers: Counter[str] = Counter()
+
+    async def open(self) -> "Listener":
+        await self.nc.subscribe("inbox.gateway.zombie.*", cb=self._hear)
+        return self
+
+    async def _hear(self, msg: Any) -> None:
+        self.answers[msg.subject] += 1
+
+    async def ask(self, command: Any) -> str:
+        inbox = f"inbox.gateway.zombie.{command.caller_id}"
+        await self.nc.publish(self.subject, encode_command(command), reply=inbox)
+        return inbox
+
+
+@pytest.mark.requirement("OPS-2", "RSV-3")
+async def test_a_resumed_leader_answers_expires_and_publishes_nothing(database, streams, tmp_path):
+    """Its timers are all due and its socket is full of commands when it wakes."""
+    hasty = {"FAREBOX_EXPIRY_GRACE_S": "0", "FAREBOX_TAKEOVER_QUIET_S": "0",
+             "FAREBOX_EXPIRY_TICK_S": "0.02"}  # fmt: skip
+    async with (
+        paired(database, tmp_path, **hasty) as pair,
+        connected(database.stack, "gateway") as nc,
+    ):
+        account, key = await rich(pair)
+        subject = subjects.command(partition_of(account, PARTITIONS), "use")
+        listener = await Listener(nc, subject).open()
+        deadline = pair.use.ledger_now() + timedelta(minutes=5)
+        held = reserve(account, key, 1, deadline, hold_ms=1000)
+        due = from_text((await pair.use.send(held, give_up_s=PATIENT_S)).data["expires_at"])
+        pair.leader.kill(signal.SIGSTOP)
+        to_nobody = [await listener.ask(hold(pair, account, key)) for _ in range(20)]
+        await pair.use.send(hold(pair, account, key), give_up_s=PATIENT_S)  # the standby leads
+
+        async def is_due() -> bool:
+            return datetime.now(UTC) > due
+
+        await until(is_due)
+        to_both = [await listener.ask(hold(pair, account, key)) for _ in range(20)]
+        pair.leader.kill(signal.SIGCONT)
+        to_both += [await listener.ask(hold(pair, account, key)) for _ in range(50)]
+        assert await asyncio.to_thread(pair.leader.wait) != 0
+        await pair.use.send(hold(pair, account, key), give_up_s=PATIENT_S)
+        assert [listener.answers[inbox] for inbox in to_nobody] == [0] * len(to_nobody)
+        assert [listener.answers[inbox] for inbox in to_both] == [1] * len(to_both)
+        assert not int(database.sql(
+            "select count(*) from ledger.commands where account_id ="
+            f" '{account[5:]}' and kind = {KIND_CODES['ExpireReservation']}"
+        ))  # fmt: skip
+        await until(lambda: streams_are_copies(database))
+
+
+async def streams_are_copies(database: Any) -> bool:
+    """Every stream's sequence is the position, and its bytes are the log's."""
+    connection = await asyncpg.connect(database.dsn("auditor"))
+    try:
+        rows = await connection.fetch("select partition, position, body from ledger.events")
+    finally:
+        await connection.close()
+    ends = Counter(row["partition"] for row in rows)
+    async with connected(database.stack, "provision") as nc:
+        js = nc.jetstream()
+        for partition in range(PARTITIONS):
+            state = (await js.stream_info(subjects.stream(partition))).state
+            if (state.last_seq, state.messages) != (ends[partition],) * 2:
+                return False
+        for partition, position, body in rows:
+            message = await js.get_msg(subjects.stream(partition), seq=position)
+            assert message.data == body, (partition, position)
+    return True
 
 
 @pytest.mark.requirement("OPS-2")

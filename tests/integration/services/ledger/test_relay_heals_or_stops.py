@@ -37,12 +37,12 @@ async def bench(database: Any, streams: Any) -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def relaying(database: Any, stack: Any) -> AsyncIterator[Relay]:
+async def relaying(database: Any, stack: Any, pace_s: float = 0) -> AsyncIterator[Relay]:
     async def connect() -> Any:
         return await asyncpg.connect(database.dsn("ledger"))
 
     async with connected(stack, "ledger") as nc:
-        relay = Relay(0, nc, connect, poll_s=0.05, pace_s=0)
+        relay = Relay(0, nc, connect, poll_s=0.05, pace_s=pace_s)
         task = asyncio.create_task(relay.run())
         try:
             yield relay
@@ -181,6 +181,32 @@ async def test_a_second_relay_is_fenced_and_nothing_is_doubled(bench, database, 
     async with relaying(database, streams), relaying(database, streams):
         await bench.run(*(grant(account, 1) for _ in range(50)))
         await until(lambda: is_a_copy(bench, streams))
+
+
+async def test_a_relay_that_wakes_late_publishes_nothing_twice(bench, database, streams):
+    """As one of a process that was stopped: what it has in memory the next leader has relayed."""
+    account = new_id("acct")
+
+    async def grow(relay: Relay, *commands: Any) -> None:
+        bench.published.clear()
+        await bench.run(*commands)
+        relay.committed([event.row for event in bench.published])
+
+    async with relaying(database, streams, pace_s=1.0) as late:
+        await grow(late, open_account(account))
+        await until(lambda: is_a_copy(bench, streams))
+        await grow(late, *(grant(account, 1) for _ in range(5)))  # while it pauses
+        behind = late.last
+        assert behind < bench.writer.position
+        async with relaying(database, streams):
+            await until(lambda: is_a_copy(bench, streams))
+
+        async def awake() -> bool:
+            return late.last > behind
+
+        await until(awake)
+        assert (late.last, late.problem) == (bench.writer.position, None)
+        assert await is_a_copy(bench, streams)
 
 
 async def test_the_relay_waits_out_a_missing_stream(bench, database, streams):

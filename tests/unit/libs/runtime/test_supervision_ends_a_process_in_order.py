@@ -190,3 +190,45 @@ async def test_a_task_that_resists_its_end_is_named_and_waited_for_no_longer(mon
     may_end.append(True)
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_tasks_that_end_together_are_told_until_each_has_heard():
+    """wait_for of Python 3.11 swallows a cancellation that comes together with its result."""
+
+    async def work(losses):
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if not losses:
+                    raise
+                losses.pop()
+
+    lifecycle = Lifecycle()
+    tasks = [lifecycle.spawn(work([None] * count), f"deaf-{count}") for count in range(3)]
+    other = lifecycle.spawn(work([]), "other")
+    await asyncio.sleep(0)
+    await lifecycle.end(tasks)
+    assert all(task.cancelled() for task in tasks)
+    assert not other.done()
+    assert not lifecycle.stopping.is_set()
+    await lifecycle.close()
+
+
+async def test_one_that_resists_ends_the_process(monkeypatch):
+    monkeypatch.setattr(supervision, "CANCEL_TRIES", 0.1)
+    may_end = []
+
+    async def work():
+        while not may_end:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    lifecycle = Lifecycle()
+    task = lifecycle.spawn(work(), "stubborn")
+    await asyncio.sleep(0)
+    await lifecycle.end([task])
+    assert lifecycle.reason == "task stubborn resists its end"
+    may_end.append(True)
+    task.cancel()
+    await asyncio.wait([task])
