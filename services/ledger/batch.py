@@ -77,15 +77,8 @@ class Log(NamedTuple):
 class Batch:
     """Decides commands one after the other; `columns`, `replies` and `overlay` are the outcome."""
 
-    def __init__(
-        self,
-        working: WorkingSet,
-        loaded: Loaded,
-        log: Log,
-        now: Moment,
-        under: Overlay | None = None,
-    ) -> None:
-        self.overlay = Overlay(working, under)
+    def __init__(self, working: WorkingSet, loaded: Loaded, log: Log, now: Moment) -> None:
+        self.overlay = Overlay(working)
         self.loaded = loaded
         self.log = log
         self.now = now
@@ -103,16 +96,6 @@ class Batch:
         reply = self._repeat(pending) or self._decide(pending)
         if pending.reply_to is not None:
             self.replies.append((pending.reply_to, reply))
-
-    def knows(self, pending: Pending) -> bool:
-        """Whether everything that deciding this command needs is in memory."""
-        command, overlay = pending.command, self.overlay
-        if overlay.remembered(pending.key) is not None:
-            return True
-        if command.kind in NEED_LOTS or overlay.slot(command.account_id) is None:
-            return False
-        res = named_reservation(command)
-        return res is None or overlay.reservation(res) is not None
 
     def finish(self) -> None:
         """Write the final row of each account and key that changed: one row each."""

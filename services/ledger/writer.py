@@ -17,15 +17,13 @@ from libs.runtime.clock import Clock
 from libs.runtime.faults import fault
 from libs.runtime.metrics import counter
 from libs.runtime.positions import Incarnation
-from services.ledger.ahead import Ahead
 from services.ledger.answers import unwritten
 from services.ledger.batch import Batch, Log, Pending
 from services.ledger.columns import EventRow
-from services.ledger.command_key import CommandKey
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
 from services.ledger.incarnations import begin
-from services.ledger.load import NOTHING, load
+from services.ledger.load import load
 from services.ledger.store import Store, is_definite, is_fenced, is_full, is_repeat
 from services.ledger.working_set import WorkingSet
 
@@ -89,7 +87,6 @@ class Writer:
         self._committed = committed
         self._room = 0
         self._doubtful = DOUBTFUL
-        self._ahead = Ahead(queue)
         self._wanted: Incarnation | None = None
 
     async def take_over(self) -> None:
@@ -108,36 +105,26 @@ class Writer:
 
     async def run(self, drained: asyncio.Event) -> None:
         """Work until the intake is closed (then wake the queue) and the queue is empty."""
-        while not (drained.is_set() and self.queue.empty and self._ahead.empty):
+        while not (drained.is_set() and self.queue.empty):
             if self._wanted is not None:
-                self._ahead.forget()
                 await self._begin(self._wanted)
                 self._wanted = None
-            if self.queue.empty and self._ahead.empty:
+            if self.queue.empty:
                 await self.queue.wait()
                 continue
-            taken, begun = self._ahead.take()
-            room = self.queue.ceiling - len(taken)
-            await self.step([*taken, *self.queue.take(room)], begun, len(taken))
+            await self.step(self.queue.take())
 
-    async def step(
-        self, pendings: Sequence[Pending], begun: Batch | None = None, decided: int = 0
-    ) -> None:
-        """One batch: all of it committed and answered, or each command found its own answer.
-
-        `begun`: the batch in which the first `decided` commands are decided already.
-        """
+    async def step(self, pendings: Sequence[Pending]) -> None:
+        """One batch: all of it committed and answered, or each command found its own answer."""
         try:
-            await self._process(pendings, begun, decided)
+            await self._process(pendings)
         except asyncpg.PostgresError as error:
-            self._ahead.forget()
             if not is_definite(error, self.store.connection):
                 raise NotLeading(f"the outcome of an append is unknown: {error!r}") from error
             if is_fenced(error):
                 raise NotLeading("another writer took this position") from error
             if is_full(error):
-                waiting, _ = self._ahead.take()
-                await self._answer_all([*pendings, *waiting], "Busy", BUSY)
+                await self._answer_all(pendings, "Busy", BUSY)
                 raise CannotWrite(f"the database cannot write: {error}") from error
             await self._one_by_one(pendings, error)
 
@@ -166,33 +153,28 @@ class Writer:
 
     def now(self) -> Moment:
         """max(clock, last occurred_at): the log's time never runs backwards."""
-        return self._moment(self.last_at)
-
-    def _moment(self, not_before: datetime) -> Moment:
-        at = max(self.clock.now(), not_before)
+        at = max(self.clock.now(), self.last_at)
         return Moment(at, to_text(at))
 
-    async def _process(
-        self,
-        pendings: Sequence[Pending],
-        begun: Batch | None,
-        decided: int,
-        *,
-        look_first: bool = False,
-    ) -> None:
+    async def _process(self, pendings: Sequence[Pending], *, look_first: bool = False) -> None:
         look_first = look_first or self._doubtful > 0
         self._doubtful -= self._doubtful > 0
-        batch, proven = await self._decided(pendings, begun, decided, look_first=look_first)
+        batch, proven = await self._decided(pendings, look_first=look_first)
         written = batch.columns.events
         if written:
             batch.finish()
             try:
-                await self._append(batch)
+                await self.store.append(batch.columns)
             except asyncpg.UniqueViolationError as error:
                 if look_first or not is_repeat(error):
                     raise
                 self._doubtful = DOUBTFUL
-                return await self._process(pendings, None, 0, look_first=True)
+                return await self._process(pendings, look_first=True)
+            fault("after_append")
+            self.position = batch.position
+            self.last_at = batch.now.at
+            batches.inc()
+            committed_events.inc(len(written))
         elif not proven:
             # A zombie's decisions must not leave either: prove that the lock still lives.
             await self.store.still_leads()
@@ -204,28 +186,8 @@ class Writer:
             await self._ensure_room()
         return None
 
-    async def _append(self, batch: Batch) -> None:
-        """Append a batch, while commands that came meanwhile are decided on top of it."""
-        if self._doubtful == 0 and self._wanted is None:
-            end = Log(self.store.partition, self.incarnation, batch.position)
-            self._ahead.start(
-                Batch(self.working, NOTHING, end, self._moment(batch.now.at), batch.overlay)
-            )
-        try:
-            await self.store.append(batch.columns)
-        except BaseException:
-            self._ahead.forget()
-            raise
-        finally:
-            self._ahead.stop()
-        fault("after_append")
-        self.position = batch.position
-        self.last_at = batch.now.at
-        batches.inc()
-        committed_events.inc(len(batch.columns.events))
-
     async def _decided(
-        self, pendings: Sequence[Pending], begun: Batch | None, decided: int, *, look_first: bool
+        self, pendings: Sequence[Pending], *, look_first: bool
     ) -> tuple[Batch, bool]:
         """The batch decided, and whether a statement has succeeded since its last decision.
 
@@ -233,16 +195,14 @@ class Writer:
         fails the append, and the batch is run again with its commands looked up (ADR-0004). What
         would be refused has no such guard, so the log is asked for it before the refusal stands.
         """
-        looked: set[CommandKey] = set()
-        if look_first:
-            looked.update(p.key for p in pendings if p.key not in self.working.commands)
-            begun = None
+        looked = {p.key for p in pendings if p.key not in self.working.commands}
+        looked = looked if look_first else set()
         known = await self.store.commands(list(looked)) if looked else {}
         while True:
-            batch, rest = self._going_on(begun, pendings, decided)
-            batch.loaded = await load(self.store, self.working, rest, known)
-            batch.now = self._moment(batch.now.at)
-            for pending in rest:
+            loaded = await load(self.store, self.working, pendings, known)
+            end = Log(self.store.partition, self.incarnation, self.position)
+            batch = Batch(self.working, loaded, end, self.now())
+            for pending in pendings:
                 batch.run(pending)
             refused = [key for key in batch.refused if key not in looked]
             if not refused:
@@ -251,19 +211,7 @@ class Writer:
             found = await self.store.commands(refused)
             if not found:
                 return batch, True
-            known, begun = {**known, **found}, None
-
-    def _going_on(
-        self, begun: Batch | None, pendings: Sequence[Pending], decided: int
-    ) -> tuple[Batch, Sequence[Pending]]:
-        """A batch at the log's end, and those of the commands that are not decided in it yet."""
-        if begun is None:
-            end = Log(self.store.partition, self.incarnation, self.position)
-            return Batch(self.working, NOTHING, end, self.now()), pendings
-        if begun.log.position != self.position:
-            raise AssertionError(f"begun at {begun.log.position}, the log ends at {self.position}")
-        begun.overlay.under = None  # it is merged
-        return begun, pendings[decided:]
+            known = {**known, **found}
 
     async def _one_by_one(self, pendings: Sequence[Pending], error: asyncpg.PostgresError) -> None:
         """A definite failure: forget the cache, then each alone, so that only the culprit fails."""
