@@ -7,8 +7,9 @@ from typing import NamedTuple
 import orjson
 
 from libs.events.chain import GENESIS
-from libs.events.commands import Command
+from libs.events.commands import KIND_CODES, Command
 from libs.events.events import TYPE_CODES
+from libs.events.ids import caller_bytes
 from services.ledger.answers import Recorded, accepted, refused, unwritten
 from services.ledger.cold import CHANGING, LotChanges, Lots
 from services.ledger.columns import Columns, bare
@@ -37,6 +38,15 @@ class Pending(NamedTuple):
     key: CommandKey
     fingerprint: bytes
     reply_to: str | None
+
+
+def start_key(command: Command) -> CommandKey | None:
+    """The command that opened the recharge attempt whose failure this one records."""
+    if command.kind != "RecordRechargeFailure":
+        return None
+    attempt_id: str = command.data.attempt_id  # type: ignore[attr-defined]
+    kind = KIND_CODES["StartRecharge"]
+    return CommandKey(caller_bytes(attempt_id), kind, command.account_id)
 
 
 def named_reservation(command: Command) -> str | None:
@@ -182,6 +192,8 @@ class Batch:
         if res is None:
             if command.kind in NEED_LOTS:
                 return State(slot.account, lots=self._known_lots(command.account_id))
+            if (start := start_key(command)) is not None:
+                return State(slot.account, attempted=self._is_accepted(start))
             return State(slot.account)
         reservation = self.overlay.reservation(res)
         if reservation is not None and reservation.account_id == command.account_id:
@@ -190,6 +202,9 @@ class Batch:
         if command.kind in NEED_LOTS:
             return State(slot.account, None, past, self._known_lots(command.account_id))
         return State(slot.account, None, past)
+
+    def _is_accepted(self, key: CommandKey) -> bool:
+        return self.overlay.remembered(key) is not None or key in self.loaded.commands
 
     def _past(self, account_id: str, res: str) -> Past | None:
         past = self.overlay.closed.get(res)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from libs.events.commands import KIND_CODES, Clawback, ReverseClawback
 from libs.events.ids import caller_bytes
 from services.ledger.answers import Recorded
-from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation
+from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation, start_key
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.pasts import ended
 from services.ledger.domain.state import Lot, Past, Refunded
@@ -25,6 +25,7 @@ ENDS = {
 async def load(store: Store, working: WorkingSet, batch: Sequence[Pending]) -> Loaded:
     """Look up every command that is not in memory, and what a command on a closed hold needs."""
     unknown = {p.key for p in batch if p.key not in working.commands}
+    unknown.update(start for p in batch if (start := start_key(p.command)))
     rows = await store.commands(list(unknown)) if unknown else {}
     # Not a difference of sets: that would go over the whole cache.
     named = {p.command.account_id for p in batch}
