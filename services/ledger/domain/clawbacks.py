@@ -186,12 +186,12 @@ def _collect(draft: Draft, payment: str) -> None:
 def _takes(
     account: Account, payment: str, dues: dict[int, Due]
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """What is taken of each grant, and what each still owes: its own debt first."""
+    """What is taken of each grant, and what each still owes: its own debt first, then by number."""
     left = {no: due.amount for no, due in dues.items()}
     takes: dict[int, int] = {}
     back = {g.no: g.available for g in account.grants if g.payment == payment and g.available}
     own = [(no, no) for no in back]
-    other = [(no, owing) for no in back for owing in left if owing != no]
+    other = [(no, owing) for no in back for owing in sorted(left) if owing != no]
     for no, owing in own + other:
         if part := min(back[no], left.get(owing, 0)):
             takes[no] = takes.get(no, 0) + part
