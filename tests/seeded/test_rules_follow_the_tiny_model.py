@@ -36,7 +36,7 @@ FEE = {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}
 LATE = 25
 """Events before the account may be closed, so that it does not end before it was lived."""
 SETTINGS = settings(
-    max_examples=250, stateful_step_count=40, derandomize=True, deadline=None, database=None,
+    max_examples=150, stateful_step_count=40, derandomize=True, deadline=None, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
