@@ -6,6 +6,7 @@ of their unit; money asked by card is integer minor units of its currency.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 Ratio = tuple[int, int]
 
@@ -75,7 +76,7 @@ class Operation:
     price: Mapping[str, int]
     success: tuple[str, ...]
     timeout_s: float
-    unsettled: str
+    unsettled: Literal["release", "charge"]
     fee: Fee | None
 
     def is_success(self, status: int) -> bool:

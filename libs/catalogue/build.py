@@ -6,6 +6,7 @@ from typing import Any
 
 from libs.catalogue.book import (
     Catalogue,
+    Fee,
     GatewayConfig,
     LedgerConfig,
     Model,
@@ -105,8 +106,24 @@ def _operation(name: str, values: Values) -> Operation:
         success=values["success"],
         timeout_s=values["timeout"] / 1000,
         unsettled=values["unsettled"],
-        fee=None,
+        fee=_fee(values["fee"]),
     )
+
+
+def _fee(values: Values | None) -> Fee | None:
+    if values is None:
+        return None
+    currency = values["currency"]
+    return Fee(currency, _minor(values["amount"], currency), values["schedule"])
+
+
+def _minor(amount: str, currency: str) -> int:
+    return parse_decimal(amount, currency) // minor_to_nanos(1, currency)
+
+
+def _initial(values: Values) -> int | None:
+    initial = values["initial"]
+    return None if initial is None else parse_decimal(initial, values["unit"])
 
 
 def _plan(name: str, values: Values) -> Plan:
@@ -118,7 +135,7 @@ def _plan(name: str, values: Values) -> Plan:
         packs=values["packs"],
         recharge_pack=values["recharge_pack"],
         limits=None,
-        initial=None,
+        initial=_initial(values),
     )
 
 
@@ -127,9 +144,6 @@ def _pack(name: str, values: Values) -> Pack:
         name=name,
         unit=values["unit"],
         gives=parse_decimal(values["gives"], values["unit"]),
-        price={
-            currency: parse_decimal(text, currency) // minor_to_nanos(1, currency)
-            for currency, text in values["price"].items()
-        },
+        price={currency: _minor(text, currency) for currency, text in values["price"].items()},
         shelf_months=values["shelf_months"],
     )

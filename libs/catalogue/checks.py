@@ -96,6 +96,8 @@ def _check_operations(values: Values, problems: Problems) -> None:
     for path, name, operation in _entries(values, "operations"):
         for unit, amount in (operation.get("price") or {}).items():
             _check_amount(join(join(path, "price"), unit), amount, unit, problems)
+        if operation.get("fee") is not None:
+            _check_money(join(join(path, "fee"), "amount"), operation["fee"], problems)
         if operation.get("price") == {}:
             problems.add(join(path, "price"), 'is empty; name a price, like { CREDIT = "1" }')
         route = operation.get("route") or {}
@@ -141,10 +143,15 @@ def _check_packs(values: Values, problems: Problems) -> None:
             problems.add(join(path, "price"), 'is empty; name a price, like { USD = "10.00" }')
         for currency, amount in (prices or {}).items():
             where = join(join(path, "price"), currency)
-            _check_amount(where, amount, currency, problems)
-            if amount is not None and _too_fine(amount, currency):
-                text = f'"{amount}" is finer than {currency} can be paid; round it'
-                problems.add(where, text)
+            _check_money(where, {"amount": amount, "currency": currency}, problems)
+
+
+def _check_money(path: str, money: Values, problems: Problems) -> None:
+    """An amount that is asked for must be one of whole minor units of its currency."""
+    amount, currency = money.get("amount"), money.get("currency")
+    _check_amount(path, amount, currency, problems)
+    if amount is not None and currency is not None and _too_fine(amount, currency):
+        problems.add(path, f'"{amount}" is finer than {currency} can be paid; round it')
 
 
 def _too_fine(amount: str, currency: str) -> bool:
@@ -159,6 +166,7 @@ def _check_plans(values: Values, problems: Problems) -> None:
         unit = plan.get("unit")
         for name in plan.get("sells", ()):
             _check_sold(join(path, "sells"), name, unit, values, problems)
+        _check_amount(join(path, "initial"), plan.get("initial"), unit, problems)
         _check_plan_packs(path, plan, values, problems)
 
 

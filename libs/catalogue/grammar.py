@@ -118,6 +118,20 @@ _ROUTE = Table(
     }
 )
 
+_FEE = Table(
+    {
+        "currency": Key(
+            CURRENCY, "Currency of the fee; it need not be the account's unit.", example='"USD"'
+        ),
+        "amount": Key(Amount(places=2), "Fee of one call, at most two decimals.", example='"0.01"'),
+        "schedule": Key(
+            Text(r"[a-z0-9][a-z0-9-]{0,63}", "a name", "fidelity-1"),
+            "Name of the agreement that the fee follows; it stands with every fee.",
+            example='"fidelity-1"',
+        ),
+    }
+)
+
 OPERATION = Table(
     {
         "route": Key(
@@ -138,11 +152,13 @@ OPERATION = Table(
         "timeout": Key(_timeout, "How long one call may take.", "60s"),
         "unsettled": Key(
             Choice(("release", "charge")),
-            "What an unsettled reservation does at its deadline.",
+            "What a call that nobody settled does at its deadline: give the price back, or charge "
+            "what it last reported as used.",
             "release",
-            later=True,
         ),
-        "fee": _later("A fee for each call, kept in its own ledger."),
+        "fee": Key(
+            _FEE, "A fee for each call, kept in its own ledger, never in the balance.", None
+        ),
         "attached_cost_ceiling": _later("Most that attached calls may cost."),
     }
 )
@@ -161,7 +177,9 @@ PLAN = Table(
         "packs": Key(ListOf(_name), "Packs its accounts can buy.", []),
         "recharge_pack": Key(_name, "Pack that auto-recharge buys; CREDIT plans only.", None),
         "limits": _later("Rate and concurrency limits."),
-        "initial": _later("Granted once, when an account is opened."),
+        "initial": Key(
+            Amount(), "Granted once, when an account is opened, in the plan's unit.", None
+        ),
         "included": _later("Granted on each paid invoice of a subscription."),
     }
 )

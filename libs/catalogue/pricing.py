@@ -1,9 +1,10 @@
 """From tokens to a charge: exact integers, rounded once."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from libs.catalogue.book import Catalogue, Plan, Ratio, UpstreamPrice
-from libs.events.money import CREDIT, NANOS, decimal_text
+from libs.catalogue.book import Catalogue, Fee, Plan, Ratio, UpstreamPrice
+from libs.events.money import CREDIT, NANOS, decimal_text, minor_text
 
 _TEN_THOUSAND = 10_000
 _PER_TOKENS = 1_000_000
@@ -56,13 +57,13 @@ def margin_nanos(charge: int, cost_pico: int, conversion: Ratio = (1, 1)) -> int
     return charge - -(-cost_pico * num // (1000 * den))
 
 
-def price_lines(catalogue: Catalogue, plan: Plan) -> list[dict[str, str | int]]:
+def price_lines(catalogue: Catalogue, plan: Plan) -> list[dict[str, Any]]:
     """The prices of all that a plan sells, in its unit, ready for JSON.
 
     Token prices hold the margin and are exact: tokens x price, summed, rounded up once to `step`
     is the charge to the nano.
     """
-    lines: list[dict[str, str | int]] = []
+    lines: list[dict[str, Any]] = []
     for name in sorted(plan.sells):
         if name in catalogue.operations:
             lines.append(_operation_line(catalogue, plan, name))
@@ -71,7 +72,7 @@ def price_lines(catalogue: Catalogue, plan: Plan) -> list[dict[str, str | int]]:
     return lines
 
 
-def _operation_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, str | int]:
+def _operation_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, Any]:
     operation = catalogue.operations[name]
     return {
         "name": name,
@@ -81,10 +82,17 @@ def _operation_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, st
         "price": decimal_text(operation.price[plan.unit], plan.unit),
         "method": operation.method,
         "path": operation.path,
+        "fee": None if operation.fee is None else _fee_line(operation.fee),
     }
 
 
-def _model_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, str | int]:
+def _fee_line(fee: Fee) -> dict[str, str]:
+    """What each call costs beside its price, in the fee's own currency."""
+    amount = minor_text(fee.minor, fee.currency)
+    return {"amount": amount, "currency": fee.currency, "schedule": fee.schedule}
+
+
+def _model_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, Any]:
     model = catalogue.models[name]
     route = model.routes[0]
     price = catalogue.upstreams[route.upstream].prices[route.model]

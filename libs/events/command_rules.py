@@ -3,13 +3,31 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from libs.events.commands import Clawback, Command, Reserve, Settle
+from libs.events.commands import Clawback, Command, GrantCredits, Reserve, Settle
 
 
 def rule_problem(command: Command) -> str | None:
     """What contradicts itself in a command, None when nothing does."""
     rule = _RULES.get(command.kind)  # by kind: isinstance on a pydantic class is slow
     return rule(command) if rule else None
+
+
+def _grant_problem(command: GrantCredits) -> str | None:
+    """Where credits come from says what must be known of them (CRD-2)."""
+    data = command.data
+    for name in _NEEDS.get(data.source, ()):
+        if getattr(data, name) is None:
+            return f"source {data.source} needs {name}"
+    return None
+
+
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "admin": ("reason_code",),
+    "import": ("reason_code",),
+    "purchase": ("paid", "payment"),
+    "recharge": ("paid", "payment", "attempt_id"),
+    "subscription": ("expires_at",),  # the credits of a period end with it
+}
 
 
 def _reserve_problem(command: Reserve) -> str | None:
@@ -34,6 +52,7 @@ def _clawback_problem(command: Clawback) -> str | None:
 
 
 _RULES: Final[Mapping[str, Callable[[Any], str | None]]] = {
+    "GrantCredits": _grant_problem,
     "Reserve": _reserve_problem,
     "Settle": _settle_problem,
     "Clawback": _clawback_problem,

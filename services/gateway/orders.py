@@ -1,17 +1,21 @@
 """Who wants what, what it came to, and the three commands that say so to the ledger."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from libs.catalogue import Usage
+from libs.catalogue import Fee, Usage
+from libs.events import fields
 from libs.events.commands import Release, ReleaseData, Reserve, ReserveData, Settle, SettleData
 from libs.events.fields import Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who wants what: the parts that all commands on one reservation share."""
+    """Who wants what: the parts that all commands on one reservation share.
+
+    `fee` is what the invocation costs beside its price, in its own ledger.
+    """
 
     res: str
     account_id: str
@@ -21,6 +25,7 @@ class Order:
     surface: str
     at_deadline: Literal["release", "charge"]
     traceparent: str
+    fee: Fee | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ def reserve_command(
             hold_ms=hold_ms,
             at_deadline=order.at_deadline,
             catalogue=catalogue,
+            fee=None if order.fee is None else fields.Fee(**asdict(order.fee)),
         ),
     )
 

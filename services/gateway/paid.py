@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -76,7 +77,11 @@ class PaidRequests:
             price = self._offers.operation(key, operation)
             query = scope["query_string"].decode("latin-1")
             call = Call(raw, forwarded(scope["headers"]), query)
-            order = _order(scope, key, res, operation.name, "operation", operation.unsettled)
+            order = replace(
+                _order(scope, key, res, operation.name, "operation"),
+                at_deadline=operation.unsettled,
+                fee=operation.fee,
+            )
             upstreams = self._means.upstreams
             return OperationCall(upstreams, operation, upstream, call, price, order), False
 
@@ -127,9 +132,7 @@ def _close_unread(refusal: Refusal) -> HeaderList:
     return ((b"connection", b"close"),) if refusal.status == 408 else ()
 
 
-def _order(
-    scope: Scope, key: KeyInfo, res: str, operation: str, surface: str, unsettled: str = "release"
-) -> Order:
+def _order(scope: Scope, key: KeyInfo, res: str, operation: str, surface: str) -> Order:
     return Order(
         res=res,
         account_id=key.account_id,
@@ -137,6 +140,6 @@ def _order(
         unit=key.unit,
         operation=operation,
         surface=surface,
-        at_deadline="charge" if unsettled == "charge" else "release",
+        at_deadline="release",
         traceparent=traceparent(scope["headers"]),
     )

@@ -174,7 +174,7 @@ REPLIES: dict[str, tuple[str, Callable[[Data], Data], tuple[str, ...]]] = {
     "ExpireGrant": ("Released", lambda _: {}, ("CreditsExpired",)),
     "Extend": (
         "Extended",
-        lambda d: {"res": d["res"], "amount": d["total"], "expires_at": d["expires_at"]},
+        _pick("res", "total", "expires_at"),
         ("ReservationExtended",),
     ),
     "FreezeAccount": ("Frozen", _pick("reason"), ("AccountFrozen",)),

@@ -12,7 +12,7 @@ from libs.events.events import TYPE_CODES
 from services.ledger.answers import Recorded, accepted, refused, unwritten
 from services.ledger.cold import CHANGING, LotChanges, Lots
 from services.ledger.columns import Columns, bare
-from services.ledger.command_key import CommandKey, key_columns
+from services.ledger.command_key import CommandKey, key_columns, key_of
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
 from services.ledger.domain.pasts import ended
@@ -47,6 +47,14 @@ class Pending(NamedTuple):
     key: CommandKey
     fingerprint: bytes
     reply_to: str | None
+
+
+def start_key(command: Command) -> CommandKey | None:
+    """The command that opened the recharge attempt whose failure this one records."""
+    if command.kind != "RecordRechargeFailure":
+        return None
+    attempt_id: str = command.data.attempt_id  # type: ignore[attr-defined]
+    return key_of(attempt_id, "StartRecharge", command.account_id)
 
 
 def named_reservation(command: Command) -> str | None:
@@ -191,6 +199,8 @@ class Batch:
         if res is None:
             if command.kind in NEED_LOTS:
                 return State(slot.account, lots=self._known_lots(command.account_id))
+            if (start := start_key(command)) is not None:
+                return State(slot.account, attempted=self._is_accepted(start))
             return State(slot.account)
         reservation = self.overlay.reservation(res)
         if reservation is not None and reservation.account_id == command.account_id:
@@ -199,6 +209,9 @@ class Batch:
         if command.kind in NEED_LOTS:
             return State(slot.account, None, past, self._known_lots(command.account_id))
         return State(slot.account, None, past)
+
+    def _is_accepted(self, key: CommandKey) -> bool:
+        return self.overlay.remembered(key) is not None or key in self.loaded.commands
 
     def _past(self, account_id: str, res: str) -> Past | None:
         past = self.overlay.closed.get(res)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from libs.events.commands import Clawback, ReverseClawback
 from services.ledger.answers import Recorded
-from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation
+from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation, start_key
 from services.ledger.command_key import CommandKey, key_of
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.pasts import ended
@@ -38,6 +38,9 @@ async def load(
     missing = {p.command.account_id for p in batch if p.command.account_id not in accounts}
     if missing:
         accounts.update(await store.accounts(missing))
+    starts = [start for p in batch if (start := start_key(p.command))]
+    if starts:
+        rows = {**rows, **await store.commands(starts)}
     closed = _on_closed(working, batch, rows)
     rare = [p for p in batch if p.command.kind in NEED_LOTS and p.key not in rows]
     if not closed and not rare and not rows:

@@ -110,8 +110,10 @@ def _frozen(_fold: Fold, account: Account, _event: Data, data: Data) -> None:
         account.freezes.append(data["reason"])
 
 
-def _unfrozen(_fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    account.freezes = list(data["still"])
+def _unfrozen(fold: Fold, account: Account, _event: Data, data: Data) -> None:
+    account.freezes = [reason for reason in account.freezes if reason != data["reason"]]
+    if data["still"] != account.freezes[: len(data["still"])]:
+        fold.found("data.still", data["still"], account.freezes)
 
 
 def _key_issued(fold: Fold, account: Account, event: Data, data: Data) -> None:

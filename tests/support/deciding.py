@@ -47,12 +47,22 @@ class Rules:
             reservation = None
         past = self._past(command.account_id, res) if res and not reservation else None
         state = State(
-            self.accounts.get(command.account_id), reservation, past, self.lots(command.account_id)
-        )
+            self.accounts.get(command.account_id), reservation, past,
+            self.lots(command.account_id), self._attempted(command),
+        )  # fmt: skip
         decision = decide(state, command, Moment(self.at, to_text(self.at)))
         if isinstance(decision, Accepted):
             self._apply(decision)
         return decision
+
+    def _attempted(self, command: c.Command) -> bool:
+        """Whether the account ever opened the recharge attempt that the command names."""
+        attempt_id = getattr(command.data, "attempt_id", None)
+        return attempt_id is not None and any(
+            event.type == "RechargeStarted" and event.data["attempt_id"] == attempt_id
+            for event in self.events
+            if event.account_id == command.account_id
+        )
 
     def _past(self, account_id: str, res: str) -> Past:
         past = self.pasts.get(res)

@@ -153,8 +153,9 @@ class RuledLedger:
     def grant_attempt(self, account: str) -> str:
         """Payments collected the open attempt."""
         attempt = self.rules.accounts[account].recharge.attempt
-        data = {"source": "recharge", "attempt_id": attempt.attempt_id, "payment": "pi_1"}
-        self.run(grant(account, attempt.credits, **data))
+        paid = {"currency": attempt.currency, "minor": attempt.minor}
+        data = {"attempt_id": attempt.attempt_id, "payment": "pi_1", "paid": paid}
+        self.run(grant(account, attempt.credits, source="recharge", **data))
         return attempt.attempt_id
 
     def fail_attempt(self, account: str, failure: str = "soft") -> None:

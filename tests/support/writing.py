@@ -11,6 +11,7 @@ import orjson
 from libs.events.commands import Command
 from libs.events.events import TYPE_NAMES
 from libs.events.fingerprints import fingerprint
+from libs.events.replies import REPLY_TO, STRICT_REPLIES
 from libs.runtime.clock import ManualClock
 from services.ledger.batch import Pending
 from services.ledger.columns import EventRow
@@ -47,11 +48,18 @@ class Bench:
         return self.writer.now().at
 
     async def run(self, *commands: Command) -> list[dict[str, Any]]:
-        """Run commands as one batch and return their replies in order."""
+        """Run commands as one batch and return their replies in order, each as its schema says.
+
+        What the ledger tells itself is answered to nobody, so that no schema binds it.
+        """
         pendings = [pending(command, f"inbox.{i}") for i, command in enumerate(commands)]
         self.replies.clear()
         await self.writer.step(pendings)
-        return [self.replies[f"inbox.{i}"] for i in range(len(commands))]
+        replies = [self.replies[f"inbox.{i}"] for i in range(len(commands))]
+        for command, reply in zip(commands, replies, strict=True):
+            if command.kind in REPLY_TO or reply["reply"] not in REPLY_TO.values():
+                STRICT_REPLIES[reply["reply"]].model_validate_json(orjson.dumps(reply))
+        return replies
 
     async def close(self) -> None:
         await self.connection.close()

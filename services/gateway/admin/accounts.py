@@ -34,7 +34,10 @@ class AccountToOpen(Body):
 
 
 class OpenedAccount(BaseModel):
-    """`initial` is what the plan gave at the opening, as decimal text."""
+    """`initial` is what the plan gave at the opening, as decimal text.
+
+    Null when that was nothing, or when the account is an older one and its plan has changed since.
+    """
 
     account_id: str
     unit: str
@@ -67,6 +70,7 @@ async def open_account(
     With an `external_id` that is already open on this plan, the answer is that account.
     """
     plan = admin.plan(body.plan)
+    initial = None if plan.initial is None else decimal_text(plan.initial, plan.unit)
     command = _command(admin, plan, body.external_id, idempotency_key)
     try:
         await carry_out(admin.ledger, command, plan.unit)
@@ -74,7 +78,7 @@ async def open_account(
         if body.external_id is None:
             raise
         await _check_same_plan(admin, command.account_id, plan)
-    initial = None if plan.initial is None else decimal_text(plan.initial, plan.unit)
+        initial = None
     return OpenedAccount(
         account_id=command.account_id,
         unit=plan.unit,

@@ -1,5 +1,7 @@
 """Granting credits: issued with a reason, never with money."""
 
+from typing import Literal
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
@@ -14,10 +16,15 @@ router = APIRouter(prefix="/accounts/{account_id}/grants", tags=["grants"])
 
 
 class CreditsToGrant(Body):
-    """`reason_code` stands in the log for good; `note` is for people and can be erased."""
+    """`reason_code` stands in the log for good; `note` is for people and can be erased.
+
+    `source`: `admin` for credits that are given, on the statement an adjustment; `import` for those
+    that an account had elsewhere, on the statement a top-up.
+    """
 
     amount: AmountText
     reason_code: ReasonCode
+    source: Literal["admin", "import"] = "admin"
     note: FreeText | None = None
     expires_at: Moment | None = None
 
@@ -40,14 +47,14 @@ class GrantedCredits(BaseModel):
 async def grant_credits(
     admin: TheAdmin, account_id: AccountId, body: CreditsToGrant, idempotency_key: IdempotencyKey
 ) -> GrantedCredits:
-    """Give an account credits; on the statement they are an adjustment."""
+    """Give an account credits, or bring in those it had elsewhere."""
     unit = await admin.unit_of(account_id)
     command = GrantCredits(
         caller_id=str(named_uuid("grant credits", account_id, idempotency_key)),
         account_id=account_id,
         correlation_id=correlation_id(),
         data=GrantCreditsData(
-            source="admin",
+            source=body.source,
             amount=nanos(body.amount, unit, "amount"),
             priority=0,
             expires_at=body.expires_at,

@@ -1,6 +1,7 @@
 """Charges: what a settled reservation cost. What exceeds hold and balance is our loss."""
 
 from libs.events.commands import Settle
+from libs.events.fields import MAX_ALLOCATIONS
 from libs.events.money import is_integral
 from services.ledger.domain import spending
 from services.ledger.domain.draft import Draft
@@ -35,11 +36,12 @@ def decide_settle(draft: Draft, command: Settle) -> Refusal | None:
         return _settle_closed(draft, command)
     used, returned = split(reservation.taken, min(data.charge, reservation.amount))
     over = max(0, data.charge - reservation.amount)
-    extra = min(over, draft.account.available)
-    taken = used + allocate(draft.account.grants, extra)
+    above = allocate(draft.account.grants, min(over, draft.account.available))
+    above = above[: MAX_ALLOCATIONS - len(used)]  # what an event can name
+    extra = sum(part for _, part in above)
     _charge(
         draft, command, reserved_was=reservation.amount, charge=data.charge - (over - extra),
-        taken=taken, returned=returned, extra=extra, loss=over - extra,
+        taken=used + above, returned=returned, extra=extra, loss=over - extra,
         loss_kind="overrun" if over > extra else None, fee=None,
     )  # fmt: skip
     return None

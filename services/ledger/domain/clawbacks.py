@@ -8,9 +8,9 @@ Several claims on one payment overlap: the largest counts. A correction takes a 
 from collections.abc import Iterable, Sequence
 
 from libs.events.commands import Clawback, ReverseClawback
-from libs.events.money import NANOS, is_integral
+from libs.events.money import MAX_AMOUNT, MAX_TOTAL, NANOS, is_integral
 from services.ledger.domain.draft import Draft
-from services.ledger.domain.grants import allocate, earliest_expiry, shift
+from services.ledger.domain.grants import MAX_LIVE_GRANTS, allocate, earliest_expiry, shift
 from services.ledger.domain.refunds import restored
 from services.ledger.domain.reservations import insufficient
 from services.ledger.domain.state import Account, Data, Declined, Due, Grant, Lot, State
@@ -87,6 +87,10 @@ def _claim(draft: Draft, command: Clawback) -> Declined | None:
     lots = _of_payment(draft.state, data.payment)
     if not lots:
         return Declined("unknown_payment")
+    if data.grant_no is not None and data.grant_no not in {lot.no for lot in lots}:
+        return Declined("unknown_grant", parameter="grant_no")
+    if data.amount is not None and not is_integral(data.amount, account.unit):
+        return Declined("not_integral", parameter="amount")
     causes = _causes(lots)
     target = max(_target(command, lots, account.unit), causes.get(data.cause, 0))
     causes[data.cause] = target
@@ -105,7 +109,7 @@ def _claim(draft: Draft, command: Clawback) -> Declined | None:
 
 def _target(command: Clawback, lots: Iterable[Lot], unit: str) -> int:
     """What this claim takes of the payment: the returned part of what was granted for it."""
-    data, granted = command.data, sum(lot.granted for lot in lots)
+    data, granted = command.data, min(MAX_AMOUNT, sum(lot.granted for lot in lots))
     if data.returned is None or data.paid is None:
         return min(data.amount or 0, granted)
     target = granted * min(data.returned, data.paid) // data.paid
@@ -182,12 +186,12 @@ def _collect(draft: Draft, payment: str) -> None:
 def _takes(
     account: Account, payment: str, dues: dict[int, Due]
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """What is taken of each grant, and what each still owes: its own debt first."""
+    """What is taken of each grant, and what each still owes: its own debt first, then by number."""
     left = {no: due.amount for no, due in dues.items()}
     takes: dict[int, int] = {}
     back = {g.no: g.available for g in account.grants if g.payment == payment and g.available}
     own = [(no, no) for no in back]
-    other = [(no, owing) for no in back for owing in left if owing != no]
+    other = [(no, owing) for no in back for owing in sorted(left) if owing != no]
     for no, owing in own + other:
         if part := min(back[no], left.get(owing, 0)):
             takes[no] = takes.get(no, 0) + part
@@ -206,6 +210,10 @@ def decide_reverse(draft: Draft, command: ReverseClawback) -> Declined | None:
         return Declined("unknown_cause")
     for payment in sorted({lot.payment or "" for lot in lots}):
         _reverse(draft, cause, payment)
+    if len(draft.account.grants) > MAX_LIVE_GRANTS:
+        return Declined("too_many_grants")
+    if draft.account.total > MAX_TOTAL:
+        return Declined("not_integral", total=MAX_TOTAL)
     return None
 
 

@@ -5,6 +5,9 @@ from services.ledger.domain.draft import Draft
 from services.ledger.domain.notes import note_id
 from services.ledger.domain.state import Account, Data, Declined
 
+MAX_NAMED = 100
+"""How many of the reasons that still stand an event names."""
+
 
 def decide_freeze(draft: Draft, command: FreezeAccount) -> Declined | None:
     data = command.data
@@ -21,7 +24,7 @@ def decide_unfreeze(draft: Draft, command: UnfreezeAccount) -> Declined | None:
     freezes = draft.account.freezes
     if reason not in freezes:
         return Declined("unknown_cause", parameter="reason")
-    still = [other for other in freezes if other != reason]
+    still = [other for other in freezes if other != reason][:MAX_NAMED]
     draft.add("AccountUnfrozen", {"reason": reason, "still": still})
     return None
 
@@ -33,4 +36,5 @@ def evolve_frozen(account: Account, data: Data) -> Account:
 
 
 def evolve_unfrozen(account: Account, data: Data) -> Account:
-    return account._replace(freezes=tuple(data["still"]))
+    still = tuple(other for other in account.freezes if other != data["reason"])
+    return account._replace(freezes=still)

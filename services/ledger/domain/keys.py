@@ -19,6 +19,19 @@ def is_live(key: Key, now: str) -> bool:
 
 def refuse_key(account: Account, key_id: str, operation: str, now: str) -> Declined | None:
     """Why this key may not pay for this operation at this moment, None when it may (ACC-3)."""
+    ended = refuse_ended(account, key_id, now)
+    if ended:
+        return ended
+    key = account.keys[key_id]
+    if key.purpose == "account":
+        return Declined("key_not_allowed", parameter="purpose")
+    if key.allowed is not None and operation not in key.allowed:
+        return Declined("key_not_allowed", parameter="operation")
+    return None
+
+
+def refuse_ended(account: Account, key_id: str, now: str) -> Declined | None:
+    """Why this key may take nothing more, whatever for."""
     key = account.keys.get(key_id)
     if key is None:
         return Declined("unknown_key")
@@ -26,10 +39,6 @@ def refuse_key(account: Account, key_id: str, operation: str, now: str) -> Decli
         return Declined("key_revoked")
     if key.expires_at is not None and key.expires_at <= now:
         return Declined("key_expired", until=key.expires_at)
-    if key.purpose == "account":
-        return Declined("key_not_allowed", parameter="purpose")
-    if key.allowed is not None and operation not in key.allowed:
-        return Declined("key_not_allowed", parameter="operation")
     return None
 
 

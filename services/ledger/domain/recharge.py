@@ -8,7 +8,14 @@ from libs.events.commands import (
     ResumeRecharge,
     StartRecharge,
 )
-from libs.events.money import NANOS, is_integral, minor_to_nanos
+from libs.events.money import (
+    CREDIT,
+    MAX_AMOUNT,
+    MAX_TOTAL,
+    NANOS,
+    is_integral,
+    minor_to_nanos,
+)
 from libs.events.times import to_text
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.state import Account, Attempt, Data, Declined, Moment, Recharge
@@ -49,7 +56,7 @@ def decide_configure(draft: Draft, command: ConfigureRecharge) -> Declined | Non
     data, account = command.data, draft.account
     if account.closed:
         return Declined("account_closed")
-    for name in ("threshold", "amount", "cap_charge", "cap_day", "cap_month"):
+    for name in ("threshold", "amount"):  # caps are in the currency that is charged
         value = getattr(data, name)
         if value is not None and not is_integral(value, account.unit):
             return Declined("not_integral", parameter=name)
@@ -89,8 +96,9 @@ def decide_start(draft: Draft, command: StartRecharge) -> Declined | None:
     refused = _refuse_start(account, policy, now)
     if refused:
         return refused
-    if not is_integral(data.credits, account.unit):
-        return Declined("not_integral", parameter="credits")
+    refused = _refuse_price(command, account)
+    if refused:
+        return refused
     price = minor_to_nanos(data.price.minor, data.price.currency)
     day, month = now.text[:10], now.text[:7]
     day_sum = policy.day_sum if policy.day == day else 0
@@ -127,11 +135,23 @@ def _refuse_start(account: Account, policy: Recharge, now: Moment) -> Declined |
     return None
 
 
+def _refuse_price(command: StartRecharge, account: Account) -> Declined | None:
+    """Money is bought in its own currency, credits in any; both must be what a ledger can hold."""
+    data = command.data
+    if not is_integral(data.credits, account.unit):
+        return Declined("not_integral", parameter="credits")
+    if account.unit not in (CREDIT, data.price.currency):
+        return Declined("unit_mismatch", parameter="price")
+    if minor_to_nanos(data.price.minor, data.price.currency) > MAX_AMOUNT:
+        return Declined("not_integral", parameter="price")
+    return None
+
+
 def decide_failure(draft: Draft, command: RecordRechargeFailure) -> Declined | None:
     data, policy = command.data, draft.account.recharge
     attempt = policy.attempt if policy else None
     if policy is None or attempt is None or attempt.attempt_id != data.attempt_id:
-        return Declined("unknown_attempt")
+        return Declined("already_closed" if draft.state.attempted else "unknown_attempt")
     failures, next_at = policy.failures_in_row, None
     suspended = data.class_ in ("hard", "authentication")
     if data.class_ in ("soft", "hard"):
@@ -156,6 +176,8 @@ def decide_failure(draft: Draft, command: RecordRechargeFailure) -> Declined | N
 
 
 def decide_resume(draft: Draft, command: ResumeRecharge) -> Declined | None:
+    if draft.account.closed:
+        return Declined("account_closed")
     if draft.account.recharge is None:
         return Declined("recharge_disabled")
     draft.add("RechargeResumed", {"reason": command.data.reason})
@@ -210,11 +232,15 @@ def evolve_started(account: Account, data: Data, occurred_at: str) -> Account:
                 month,
             ),
             day=day,
-            day_sum=(policy.day_sum if policy.day == day else 0) + amount,
+            day_sum=_sum(policy.day_sum if policy.day == day else 0, amount),
             month=month,
-            month_sum=(policy.month_sum if policy.month == month else 0) + amount,
+            month_sum=_sum(policy.month_sum if policy.month == month else 0, amount),
         )
     )
+
+
+def _sum(sum_so_far: int, change: int) -> int:
+    return min(MAX_TOTAL, max(0, sum_so_far + change))
 
 
 def evolve_failed(account: Account, data: Data) -> Account:
@@ -228,8 +254,10 @@ def evolve_failed(account: Account, data: Data) -> Account:
             next_at=data["next_at"],
             suspended=data["suspended"],
             # A failed attempt charged nothing, so it does not count against the caps.
-            day_sum=policy.day_sum - (back if attempt and attempt.day == policy.day else 0),
-            month_sum=policy.month_sum - (back if attempt and attempt.month == policy.month else 0),
+            day_sum=_sum(policy.day_sum, -back if attempt and attempt.day == policy.day else 0),
+            month_sum=_sum(
+                policy.month_sum, -back if attempt and attempt.month == policy.month else 0
+            ),
         )
     )
 

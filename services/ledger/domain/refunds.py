@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from libs.events.commands import Refund
-from libs.events.money import is_integral
+from libs.events.money import MAX_TOTAL, is_integral
 from libs.events.times import to_text
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.grants import (
@@ -49,6 +49,8 @@ def decide_refund(draft: Draft, command: Refund) -> Declined | None:
         return Declined("refund_exceeds_charge", required=data.amount, total=left)
     if data.whole and data.amount != left:
         return Declined("refund_exceeds_charge", data.amount, total=left, parameter="whole")
+    if account.total + data.amount > MAX_TOTAL:
+        return Declined("not_integral", parameter="amount", total=account.total)
     back = last_of(taken, left, data.amount)
     direct, moved = _destinations(draft, back)
     live = {grant.no for grant in account.grants}

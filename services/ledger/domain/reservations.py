@@ -5,6 +5,7 @@ from functools import lru_cache
 from sys import intern
 
 from libs.events.commands import ExpireReservation, Extend, Release, Reserve
+from libs.events.fields import MAX_ALLOCATIONS
 from libs.events.money import is_integral
 from libs.events.times import to_text
 from services.ledger.domain import spending
@@ -21,7 +22,7 @@ from services.ledger.domain.grants import (
     shift,
     split,
 )
-from services.ledger.domain.keys import refuse_key
+from services.ledger.domain.keys import refuse_ended, refuse_key
 from services.ledger.domain.state import (
     Account,
     Conflict,
@@ -116,13 +117,14 @@ def decide_extend(draft: Draft, command: Extend) -> Refusal | None:
     reservation = draft.state.reservation
     if reservation is None:
         return _extend_closed(draft)
-    refused = _refuse_standing(account)
+    refused = _refuse_standing(account) or refuse_ended(account, reservation.key_id, now.text)
     if refused:
         return refused
     if reservation.expires_at <= now.text:
         return Declined("reservation_expired", until=reservation.expires_at)
-    if not is_integral(data.total, account.unit):
-        return Declined("not_integral", parameter="total")
+    for name, amount in (("total", data.total), ("used_so_far", data.used_so_far)):
+        if not is_integral(amount, account.unit):
+            return Declined("not_integral", parameter=name)
     added = max(0, data.total - reservation.amount)
     if account.available < added:
         return insufficient(account, added)
@@ -130,6 +132,9 @@ def decide_extend(draft: Draft, command: Extend) -> Refusal | None:
     room = spending.tightest(account, key, now)
     if room is not None and added and room.left < added:
         return capped(account, added, room)
+    more = allocate(account.grants, added)
+    if len(joined(reservation.taken, more)) > MAX_ALLOCATIONS:
+        return Declined("too_many_grants")  # its settlement could not name them all
     expires_at = _later(now.at, data.hold_ms)
     draft.move(
         "ReservationExtended",
@@ -137,9 +142,10 @@ def decide_extend(draft: Draft, command: Extend) -> Refusal | None:
             "res": data.res,
             "total": str(reservation.amount + added),
             "added": str(added),
-            "from": as_data(allocate(account.grants, added)),
+            "from": as_data(more),
             "expires_at": max(expires_at, reservation.expires_at),
-            "used_so_far": str(data.used_so_far),
+            # An older extension may arrive after a newer one.
+            "used_so_far": str(max(data.used_so_far, reservation.used_so_far)),
         },
     )
     return None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from libs.events.commands import SetSpendLimits
-from libs.events.money import is_integral
+from libs.events.money import MAX_TOTAL, is_integral
 from libs.events.times import to_text
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.state import (
@@ -108,9 +108,9 @@ def count(account: Account, key_id: str, day: str, amount: int) -> Account:
     for lineage in lineages:
         spent = rolled(counters.get(lineage), day)
         counters[lineage] = spent._replace(
-            total=spent.total + amount,
-            day_sum=spent.day_sum + amount,
-            month_sum=spent.month_sum + amount,
+            total=_bounded(spent.total + amount),
+            day_sum=_bounded(spent.day_sum + amount),
+            month_sum=_bounded(spent.month_sum + amount),
         )
     return account._replace(counters=counters)
 
@@ -127,11 +127,16 @@ def recount(account: Account, reservation: Reservation, change: int) -> Account:
             continue
         same_day, same_month = spent.day == reservation.day, spent.month == reservation.day[:7]
         counters[lineage] = spent._replace(
-            total=max(0, spent.total + change),
-            day_sum=max(0, spent.day_sum + change) if same_day else spent.day_sum,
-            month_sum=max(0, spent.month_sum + change) if same_month else spent.month_sum,
+            total=_bounded(spent.total + change),
+            day_sum=_bounded(spent.day_sum + change) if same_day else spent.day_sum,
+            month_sum=_bounded(spent.month_sum + change) if same_month else spent.month_sum,
         )
     return account._replace(counters=counters)
+
+
+def _bounded(total: int) -> int:
+    """No cap is above MAX_AMOUNT, so that counting further would change nothing."""
+    return min(MAX_TOTAL, max(0, total))
 
 
 def decide_limits(draft: Draft, command: SetSpendLimits) -> Declined | None:

@@ -241,6 +241,8 @@ class State(NamedTuple):
     reservation: Reservation | None = None
     past: Past | None = None
     lots: Mapping[int, Lot] = NO_LOTS
+    attempted: bool = False
+    """Whether the recharge attempt that the command names was ever opened."""
 
 
 class Event(NamedTuple):

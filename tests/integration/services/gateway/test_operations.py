@@ -134,6 +134,39 @@ async def test_success_is_what_the_catalogue_says(tmp_path: Path, provider: Runn
     assert ledger.available(account) == 4 * CREDIT
 
 
+FEE = {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}
+WITH_FEE = """unsettled = "charge"
+fee = { currency = "USD", amount = "0.01", schedule = "fidelity-1" }"""
+
+
+@pytest.mark.requirement("PRC-3", "RSV-4")
+async def test_the_fee_and_the_rule_of_its_deadline_come_from_the_operation(
+    tmp_path: Path, provider: RunningProvider
+):
+    ledger = GatewayLedger()
+    account, key = studio(ledger, 5)
+    catalogue = catalogue_for(provider.url, **{'unsettled = "release"': WITH_FEE})
+    async with running_gateway(tmp_path, catalogue, ledger) as gateway:
+        assert (await score(gateway, key)).status_code == 200
+        script(provider, status=500)
+        assert (await score(gateway, key)).status_code == 500
+    held = ledger.events("CreditsReserved")
+    assert [(hold["at_deadline"], hold["fee"]) for hold in held] == [("charge", FEE)] * 2
+    [given_back] = ledger.events("CreditsReleased")
+    assert given_back["fee_reversed"] == FEE
+    assert ledger.available(account) == 4 * CREDIT, "a fee is never part of the balance"
+
+
+@pytest.mark.requirement("PRC-3")
+async def test_an_operation_without_a_fee_accrues_none_and_gives_back_at_its_deadline(
+    gateway: RunningGateway, ledger: GatewayLedger
+):
+    _, key = studio(ledger, 5)
+    assert (await score(gateway, key)).status_code == 200
+    [hold] = ledger.events("CreditsReserved")
+    assert (hold["at_deadline"], hold["fee"]) == ("release", None)
+
+
 @pytest.mark.requirement("RSV-3")
 async def test_one_credit_and_fifty_at_once_is_one_call(
     gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider

@@ -293,7 +293,7 @@ async def test_an_extended_hold_survives_a_restart_and_is_settled_whole(bench, d
     deadline = bench.at + timedelta(seconds=5)
     longer = command(c.Extend, account, extend, caller_id=f"extend:{res}:1", deadline=deadline)
     (extended,) = await bench.run(longer)
-    assert (extended["reply"], extended["data"]["amount"]) == ("Extended", "400")
+    assert (extended["reply"], extended["data"]["total"]) == ("Extended", "400")
     again = await open_bench(database.dsn("ledger"))
     try:
         assert await again.run(longer) == [extended]

@@ -200,6 +200,25 @@ async def test_both_ways_and_duplicates_credit_once(shop):
     assert [entry["type"] for entry in answer["data"]["entries"]] == ["top_up"]
 
 
+@pytest.mark.requirement("ACC-8", "PAY-2")
+async def test_a_payment_for_an_account_that_was_closed_meanwhile_is_quarantined(shop):
+    account = await shop.open_account()
+    made = await shop.order(account)
+    data = c.CloseAccountData(write_off=False, reason_code="customer_left")
+    closing = c.CloseAccount(
+        caller_id="close-1", account_id=account, correlation_id="test", data=data
+    )
+    assert (await shop.admin.send(closing, give_up_s=5)).reply == "Closed"
+    await shop.pay(made["checkout_url"], come_back=False)
+
+    async def kept():
+        found = await shop.ask("order", account_id=account, top_up_id=made["top_up_id"])
+        return found["state"] == "quarantined"
+
+    await until(kept)
+    assert await shop.balance(account) == 0
+
+
 @pytest.mark.requirement("RCH-3", "RCH-5")
 async def test_an_admitted_recharge_is_charged_once_and_closed_by_its_grant(shop):
     account = await shop.open_account()

@@ -124,7 +124,10 @@ async def because(place, account, expected):
 
 async def collect(place, body):
     """What payments does when the card was charged."""
-    attempt = {"source": "recharge", "attempt_id": body["data"]["attempt_id"], "payment": "pi_1"}
+    attempt = {
+        "source": "recharge", "attempt_id": body["data"]["attempt_id"], "payment": "pi_1",
+        "paid": {"currency": "USD", "minor": 500},
+    }  # fmt: skip
     order = grant(body["account_id"], int(body["data"]["credits"]), **attempt)
     order = order.model_copy(update={"caller_id": f"topup:{body['data']['attempt_id']}"})
     assert (await place.money.send(order, give_up_s=4)).reply == "Granted"

@@ -207,6 +207,12 @@ def test_the_sender_is_told_of_a_wrong_caller_id_before_sending():
     [
         ("Reserve", {"at_least": "11448361"}),
         ("Settle", {"margin": "1100001"}),
+        ("GrantCredits", {"paid": None}),
+        ("GrantCredits", {"payment": None}),
+        ("GrantCredits", {"source": "recharge", "attempt_id": None}),
+        ("GrantCredits", {"source": "subscription", "expires_at": None}),
+        ("GrantCredits", {"source": "admin", "reason_code": None}),
+        ("GrantCredits", {"source": "import", "reason_code": None}),
         ("Clawback", {"amount": "1"}),
         ("Clawback", {"returned": None}),
         ("Clawback", {"paid": None}),

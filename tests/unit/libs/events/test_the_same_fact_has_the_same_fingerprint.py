@@ -93,6 +93,7 @@ BY_KIND: dict[tuple[str, str], Any] = {
     ("ResumeRecharge", "reason"): "operator",
     ("Reserve", "amount"): "11448361",
     ("Clawback", "paid"): 2000,
+    ("GrantCredits", "paid"): {"currency": "EUR", "minor": 1000},
     ("Clawback", "cause"): "refund:re_2",
 }
 # Named by the caller id, or bound to another field: never another value under the same id.

@@ -7,7 +7,7 @@ from nats.aio.msg import Msg
 from libs.events.codec import encode_command
 from libs.events.ids import new_id
 from services.ledger.command_queue import CommandQueue
-from services.ledger.intake import Intake, Sink
+from services.ledger.intake import Intake, Sink, malformed
 from services.ledger.settings import LedgerSettings
 from tests.support.deciding import release, reserve
 
@@ -49,10 +49,11 @@ async def test_a_command_is_queued_before_the_next_is_read():
 
 
 async def test_what_is_no_command_is_answered_and_kept_by_the_time_the_intake_is_closed():
-    world = World()
+    world, before = World(), malformed.value
     world.receive(b"rubbish")
     await world.intake.close()
     assert world.answers == [("inbox.gateway.1", "Malformed")]
+    assert malformed.value == before + 1
     assert [raw for raw, _ in world.quarantined] == [b"rubbish"]
     assert world.queue.empty
 

@@ -17,6 +17,7 @@ from services.ledger import app as ledger_app
 from services.ledger import reader
 from services.ledger.settings import LedgerSettings, ReaderSettings
 from simulators.provider.app import DEFAULT_KEY, running_provider
+from tests.support.gateway import script
 from tests.support.services import example_config, running
 from tests.support.settings import settings_for
 
@@ -28,10 +29,14 @@ async def house(database, streams, tmp_path_factory) -> AsyncIterator[Any]:
     folder = tmp_path_factory.mktemp("house")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FAREBOX_UPSTREAM_NORTH_KEY", DEFAULT_KEY)
+        patch.setenv("FAREBOX_UPSTREAM_SCORER_KEY", DEFAULT_KEY)
         async with running_provider() as provider:
             config = example_config(folder)
             text = config.read_text().replace("https://llm.north.example", provider.url)
-            config.write_text(text)
+            text = text.replace("http://127.0.0.1:9100", provider.url)
+            config.write_text(
+                text.replace("# initial = ", "initial = ").replace("# fee = ", "fee = ")
+            )
 
             def settings(kind: Any, process: str, **more: Any) -> Any:
                 common = {"data_dir": folder, "config": config, "process_name": process}
@@ -51,6 +56,7 @@ async def house(database, streams, tmp_path_factory) -> AsyncIterator[Any]:
                     admin=_url(folder, "admin") + "/admin/v1",
                     gateway=_url(folder, "gateway"),
                     provider=provider,
+                    database=database,
                 )
 
 
@@ -171,6 +177,84 @@ async def test_opening_by_external_id_twice_is_one_account(house):
     assert first == again
     taken = await operate(house, "/accounts", body | {"plan": "studio"})
     assert (taken.status_code, taken.json()["code"]) == (409, "external_id_taken")
+
+
+async def studio(house: Any, **body: Any) -> SimpleNamespace:
+    """An account of whole credits, which begins with what its plan gives."""
+    opened = await operate(house, "/accounts", {"plan": "studio"} | body)
+    assert opened.status_code == 201, opened.text
+    account = opened.json()["account_id"]
+    secrets = []
+    for purpose in ("inference", "account"):
+        path = f"/accounts/{account}/keys"
+        secrets.append((await operate(house, path, {"purpose": purpose})).json()["secret"])
+    return SimpleNamespace(
+        account=account, opened=opened.json(), inference=secrets[0], owner=secrets[1]
+    )
+
+
+@pytest.mark.requirement("ACC-6")
+async def test_what_a_plan_gives_at_the_opening_is_given_once_however_often_it_is_opened(house):
+    who = await studio(house, external_id="studio-7")
+    assert who.opened["initial"] == "20"
+    body = {"plan": "studio", "external_id": "studio-7"}
+    again = [await operate(house, "/accounts", body, key=k) for k in ("a", "a", "b")]
+    assert [(answer.status_code, answer.json()) for answer in again] == [(201, who.opened)] * 3
+    same = [await operate(house, "/accounts", {"plan": "studio"}, key="named") for _ in range(2)]
+    assert same[0].json() == same[1].json()
+
+    balance = (await ask(house, who.owner, "/balance")).json()
+    assert (balance["available"], balance["unit"]) == ("20", "CREDIT")
+    lines = (await ask(house, who.owner, "/entries")).json()["entries"]
+    assert [(line["type"], line["amount"], line["source"]) for line in lines] == [
+        ("top_up", "20", "initial")
+    ]
+
+
+async def score(house: Any, secret: str) -> httpx.Response:
+    return await house.http.post(
+        f"{house.gateway}/v1/score-image",
+        json={"image": "cat"},
+        headers={"authorization": f"Bearer {secret}"},
+    )
+
+
+@pytest.mark.requirement("PRC-3", "PRC-8")
+async def test_the_fees_of_an_account_are_those_of_the_calls_it_keeps(house):
+    who = await studio(house)
+    [line] = (await ask(house, who.inference, "/prices")).json()["prices"]
+    fee = {"amount": "0.01", "currency": "USD"}
+    assert line["fee"] == fee | {"schedule": "fidelity-1"}
+    kept = [await score(house, who.inference) for _ in range(2)]
+    script(house.provider, status=500)
+    failed = await score(house, who.inference)
+    assert [answer.status_code for answer in [*kept, failed]] == [200, 200, 500]
+    receipts = [
+        (
+            await ask(house, who.inference, f"/requests/{answer.headers['farebox-request-id']}")
+        ).json()
+        for answer in [*kept, failed]
+    ]
+    assert [receipt["fee"] for receipt in receipts] == [fee, fee, None]
+    assert [receipt["state"] for receipt in receipts] == ["settled", "settled", "released"]
+    assert (await ask(house, who.inference, "/balance")).json()["available"] == "18"
+    fees = house.database.sql(
+        "select currency, sum(minor), count(*) from ledger.fee_entries"
+        f" where account_id = '{who.account[5:]}' group by currency"
+    )
+    assert "USD|2|4" in fees
+
+
+@pytest.mark.requirement("CRD-2")
+async def test_credits_brought_in_from_elsewhere_are_a_top_up(house):
+    who = await studio(house)
+    body = {"amount": "7", "reason_code": "migration", "source": "import"}
+    granted = await operate(house, f"/accounts/{who.account}/grants", body)
+    assert granted.json()["available"] == "27"
+    line = (await ask(house, who.owner, "/entries")).json()["entries"][-1]
+    assert (line["type"], line["source"], line["reason_code"]) == ("top_up", "import", "migration")
+    bought = await operate(house, f"/accounts/{who.account}/grants", body | {"source": "purchase"})
+    assert bought.status_code == 422
 
 
 async def test_a_grant_repeated_is_one_grant(house):

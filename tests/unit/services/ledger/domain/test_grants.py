@@ -3,8 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.events.ids import new_id
+from libs.events.money import NANOS
 from services.ledger.domain.grants import add_months, allocate, split
-from services.ledger.domain.state import Accepted, Declined, Grant
+from services.ledger.domain.state import Accepted, Conflict, Declined, Grant
 from tests.support.deciding import Rules, grant, issue_key, open_account, release, reserve
 
 ACCOUNT = new_id("acct")
@@ -74,11 +75,59 @@ def test_no_more_than_200_live_grants(rules):
     assert rules.run(grant(ACCOUNT, 1)).code == "too_many_grants"
 
 
-def test_initial_allocation_comes_with_the_account():
+@pytest.mark.requirement("ACC-6")
+def test_initial_allocation_comes_with_the_account_and_never_again():
     rules = Rules()
     rules.run(open_account(ACCOUNT, initial=7))
     assert [e.type for e in rules.events] == ["AccountOpened", "CreditsGranted"]
+    assert rules.events[-1].data["source"] == "initial"
+    assert rules.run(open_account(ACCOUNT, initial=7)) == Conflict("fingerprint", None)
     assert rules.accounts[ACCOUNT].available == 7
+
+
+@pytest.mark.requirement("ACC-6", "ACC-1")
+def test_an_account_of_whole_credits_begins_with_whole_credits():
+    rules = Rules()
+    half = open_account(ACCOUNT, unit="CREDIT", initial=NANOS // 2)
+    assert rules.run(half) == Declined("not_integral", parameter="initial")
+    assert rules.events == []
+
+
+@pytest.mark.requirement("CRD-2", "CRD-3", "PAY-6")
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [
+        ("purchase", {"payment": "pi_1", "shelf_months": 12}),
+        ("recharge", {"payment": "pi_1", "attempt_id": new_id("rchg")}),
+        ("subscription", {"expires_at": datetime(2026, 12, 20, 12, tzinfo=UTC)}),
+        ("reward", {}),
+        ("x402", {}),
+        ("admin", {}),
+        ("import", {}),
+    ],
+)
+def test_credits_name_where_they_come_from_and_last_as_long_as_was_said(rules, source, given):
+    assert isinstance(rules.run(grant(ACCOUNT, 10, source=source, **given)), Accepted)
+    data = rules.events[-1].data
+    ends = {
+        "purchase": "2027-11-20T12:00:00.000000Z",
+        "subscription": "2026-12-20T12:00:00.000000Z",
+    }
+    assert (data["source"], data["expires_at"]) == (source, ends.get(source))
+    assert (data["payment"], data["attempt_id"]) == (given.get("payment"), given.get("attempt_id"))
+
+
+@pytest.mark.requirement("PAY-6", "CRD-4")
+def test_the_credits_of_a_subscription_burn_first_and_end_with_their_period(rules):
+    rules.run(grant(ACCOUNT, 10, source="purchase", payment="pi_1", priority=100))
+    period = rules.at + timedelta(days=30)
+    rules.run(grant(ACCOUNT, 10, source="subscription", expires_at=period, priority=50))
+    assert taken(rules, 4) == [[2, "4"]]
+    rules.at = period
+    rules.run(grant(ACCOUNT, 1))
+    assert [(e.type, e.data["amount"]) for e in rules.events[-2:]] == [
+        ("CreditsExpired", "6"), ("CreditsGranted", "1"),
+    ]  # fmt: skip
 
 
 def test_splitting_an_allocation_keeps_every_nano():

@@ -43,11 +43,13 @@ def configure(rules: Rules, **data: Any) -> Any:
     return rules.run(command(c.ConfigureRecharge, ACCOUNT, given))
 
 
-def start(rules: Rules, attempt: str | None = None, minor: int = 1000) -> Any:
+def start(
+    rules: Rules, attempt: str | None = None, minor: int = 1000, currency: str = "USD"
+) -> Any:
     attempt = attempt or new_id("rchg")
     data = {
-        "attempt_id": attempt, "credits": 10 * NANOS, "price": {"currency": "USD", "minor": minor},
-        "trigger": "1-0-1",
+        "attempt_id": attempt, "credits": 10 * NANOS,
+        "price": {"currency": currency, "minor": minor}, "trigger": "1-0-1",
     }  # fmt: skip
     return rules.run(command(c.StartRecharge, ACCOUNT, data, caller_id=attempt, deadline=rules.at))
 
@@ -165,7 +167,52 @@ def test_a_hard_failure_suspends_at_once(rules):
     start(rules, attempt)
     fail(rules, attempt, "hard")
     assert start(rules).code == "recharge_suspended"
-    assert fail(rules, attempt).code == "unknown_attempt"
+    assert fail(rules, attempt).code == "already_closed"
+    assert fail(rules, new_id("rchg")).code == "unknown_attempt"
+
+
+def test_an_attempt_that_was_paid_is_closed_and_another_accounts_is_unknown(rules):
+    other = new_id("acct")
+    rules.run(open_account(other))
+    configure(rules)
+    spend(rules, 11 * NANOS)
+    attempt = new_id("rchg")
+    start(rules, attempt)
+    foreign = {"attempt_id": attempt, "class": "soft", "code": "x"}
+    told = command(c.RecordRechargeFailure, other, foreign, caller_id=f"failed:{attempt}")
+    assert rules.run(told).code == "unknown_attempt"
+    paid = grant(ACCOUNT, 10 * NANOS, source="recharge", attempt_id=attempt, payment="pi_1")
+    rules.run(paid)
+    assert fail(rules, attempt).code == "already_closed"
+
+
+@pytest.mark.requirement("RCH-4")
+def test_caps_are_amounts_of_the_currency_that_is_charged():
+    """A cap of 12.50 USD on an account of whole credits."""
+    rules = Rules()
+    rules.run(open_account(ACCOUNT, unit="CREDIT"))
+    whole = {"threshold": 10 * NANOS, "amount": 10 * NANOS}
+    assert configure(rules, **whole | {"threshold": NANOS + 1}).code == "not_integral"
+    assert isinstance(configure(rules, **whole, cap_charge=12 * NANOS + NANOS // 2), Accepted)
+    refused = start(rules, minor=1251)
+    assert (refused.code, refused.required) == ("recharge_cap_charge", 1251 * NANOS // 100)
+    assert isinstance(start(rules, minor=1250), Accepted)
+
+
+def test_money_is_bought_in_its_own_currency_and_credits_in_any(rules):
+    configure(rules)
+    spend(rules, 11 * NANOS)
+    assert start(rules, currency="EUR").code == "unit_mismatch"
+    assert start(rules, minor=10**15).code == "not_integral"
+    assert isinstance(start(rules), Accepted)
+
+
+def test_a_closed_account_is_not_watched_again(rules):
+    configure(rules, threshold=30 * NANOS)
+    closing = {"write_off": True, "reason_code": "left"}
+    assert isinstance(rules.run(command(c.CloseAccount, ACCOUNT, closing)), Accepted)
+    resumed = rules.run(command(c.ResumeRecharge, ACCOUNT, {"reason": "operator"}))
+    assert (resumed.code, falls(rules)) == ("account_closed", 1)
 
 
 def test_caps_count_what_was_charged_and_forget_what_failed(rules):
