@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from libs.events.chain import GENESIS
+from libs.events.upcasters import newest
 from services.ledger.replay import Fold
 from services.ledger.replay_state import Account
 
-Body = Mapping[str, Any]
+Body = dict[str, Any]
 """An event's body, parsed."""
 
 
@@ -67,9 +68,10 @@ class Invariants:
         self._follow(body)
         account = self.fold.account(body["account_id"], body["partition"])
         self._link(account, body)
-        self.fold.apply(account, body)
         account.version, account.position = body["version"], body["position"]
         account.head = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+        body = newest(body)
+        self.fold.apply(account, body)
         if body["type"] == "SpendLimitsSet":
             self._limits[body["account_id"]] = body["data"]
         elif body["type"] in LIVES:

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from libs.events.codec import load_event
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare
 from services.ledger.domain.state import Account, Lot, Refunded, Reservation
@@ -153,7 +154,7 @@ class Store:
         rows = await self.connection.fetch(SQL["events_by_position"], self.partition, positions)
         events = {}
         for row in rows:
-            body = orjson.loads(row["body"])
+            body = load_event(row["body"])
             events[row["position"]] = Recorded(row["position"], body["type"], body["data"])
         return events
 

@@ -4,8 +4,8 @@ import hashlib
 from typing import Any
 
 import asyncpg
-import orjson
 
+from libs.events.codec import load_event
 from libs.events.events import TYPE_CODES
 from libs.events.ids import partition_of
 from services.ledger.checks.report import Differences
@@ -42,7 +42,7 @@ class LogCheck:
         if digest != stored_hash:
             self._found("hash", stored_hash, digest)
         try:
-            event = orjson.loads(body)
+            event = load_event(body)
             account = self._account(event, stream)
             self._compare(event, account, row)
             self.fold.apply(account, event)
