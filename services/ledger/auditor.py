@@ -15,7 +15,7 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.database import Connection, connect
 from libs.runtime.errors import DatabaseUnavailable
 from libs.runtime.health import Health, serve_health
-from libs.runtime.metrics import counter, gauge
+from libs.runtime.metrics import Gauge, counter, gauge
 from libs.runtime.supervision import Lifecycle
 from services.ledger.checks.quick import overdue, unbalanced
 from services.ledger.checks.reading import NotInstalledError
@@ -39,7 +39,7 @@ failed = counter("audit_failures_total", "Checks that could not be done")
 differing = gauge("audit_differences", "Differences that the last verification found")
 events = gauge("audit_verified_events", "Events that the last verification read")
 took = gauge("audit_verify_seconds", "How long the last verification took")
-ended = gauge("audit_verified_at_seconds", "When it ended, in seconds since 1970")
+ended = gauge("audit_verified_at_seconds", "When the last verification ended, since 1970")
 overdue_now = gauge("audit_overdue_reservations", "Reservations that should be closed by now")
 checked = gauge("audit_checked_at_seconds", "When the last quick checks ended, since 1970")
 unbalanced_now = gauge("audit_unbalanced_accounts", "Accounts below zero, or unlike their holds")
@@ -127,8 +127,7 @@ class Auditor:
         unbalanced_now.set(wrong.rows)
         for name in NAMES:
             at = await standing(connection, name)
-            behind = "Events that a projection has not seen yet"
-            gauge("audit_projection_lag", behind, projection=name).set(at.events - at.seen)
+            _lag_of(name).set(at.events - at.seen)
         checked.set(round(self._clock.now().timestamp(), 3))
         self._judge("quick", {**late.invariants, **wrong.invariants})
         _log([*late.listed, *wrong.listed])
@@ -160,11 +159,9 @@ class Auditor:
         self._judge("whole", report.invariants)
         self._tables |= report.tables.keys()
         for table in self._tables:
-            which = "Differences that the last verification found, by table"
-            gauge("audit_table_differences", which, table=table).set(report.tables.get(table, 0))
+            _differences_of(table).set(report.tables.get(table, 0))
         for partition, position in report.positions.items():
-            where = "Position up to which the last verification read the log"
-            gauge("audit_verified_position", where, partition=str(partition)).set(position)
+            _position_of(partition).set(position)
 
     def _judge(self, source: str, found: Mapping[str, int]) -> None:
         """Export each invariant that was checked; one that is checked twice must hold in both."""
@@ -174,10 +171,31 @@ class Auditor:
             sums.update(part)
         for name in INVARIANTS:
             if name in sums:
-                holds = "1 while an invariant holds, 0 while something differs"
-                gauge("audit_invariant", holds, invariant=name).set(int(not sums[name]))
-                many = "What differs from an invariant, as of its last check"
-                gauge("audit_invariant_differences", many, invariant=name).set(sums[name])
+                _holds(name).set(int(not sums[name]))
+                _broken_by(name).set(sums[name])
+
+
+def _holds(name: str) -> Gauge:
+    return gauge("audit_invariant", "1 while it holds, 0 while something differs", invariant=name)
+
+
+def _broken_by(name: str) -> Gauge:
+    return gauge(
+        "audit_invariant_differences", "Differences that its last check found", invariant=name
+    )
+
+
+def _differences_of(table: str) -> Gauge:
+    return gauge("audit_table_differences", "Differences the last verification found", table=table)
+
+
+def _position_of(partition: int) -> Gauge:
+    where = str(partition)
+    return gauge("audit_verified_position", "Where the last verification ended", partition=where)
+
+
+def _lag_of(projection: str) -> Gauge:
+    return gauge("audit_projection_lag", "Events it has not seen yet", projection=projection)
 
 
 def _log(differences: Iterable[Difference]) -> None:
