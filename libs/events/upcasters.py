@@ -44,8 +44,10 @@ def newest(body: Body) -> Body:
 
 def _stepwise(body: Body, known: int) -> Body:
     kind, version = body["type"], body["type_version"]
+    if type(version) is not int:
+        raise TypeError(f"type_version is {version!r}")
     while version != known:
-        step = STEPS.get((kind, version)) if type(version) is int else None
+        step = STEPS.get((kind, version))
         if step is None:
             raise UnknownVersionError(f"{kind} of version {version}; this program knows {known}")
         try:

@@ -217,7 +217,10 @@ def decode(row: Row, *, strictly: bool = False) -> Data | Malformed | None:
         return event
     if event.get("type") != kind or event.get("position") != row.position:
         return Malformed(f"the body is of {event.get('type')} {event.get('position')}")
-    return newest(event)
+    try:
+        return newest(event)
+    except (LookupError, TypeError) as error:
+        return Malformed(f"no version of an event: {error!r}")
 
 
 def _loaded(body: bytes) -> dict[str, Any] | Malformed:

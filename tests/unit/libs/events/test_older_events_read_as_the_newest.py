@@ -52,10 +52,18 @@ def test_an_unknown_type_is_left_alone_in_every_version():
     assert newest(body) is body
 
 
-@pytest.mark.parametrize("version", [0, 3, 99, None, "1", [1]])
+@pytest.mark.parametrize("version", [0, 3, 99])
 def test_a_version_that_no_step_leads_from_is_refused(version):
     with pytest.raises(UnknownVersionError, match=r"CreditsGranted of version .* knows 2"):
         newest(now("CreditsGranted") | {"type_version": version})
+
+
+@pytest.mark.parametrize("version", [None, "1", [1], 1.5])
+def test_what_has_no_version_is_no_event(version):
+    with pytest.raises(TypeError):
+        newest(now("CreditsGranted") | {"type_version": version})
+    with pytest.raises(LookupError):
+        newest({"type": "CreditsGranted", "data": {}})
 
 
 def test_a_newer_version_is_decoded_as_it_is_for_its_type_may_be_of_no_interest():
