@@ -58,6 +58,7 @@ schemas: setup ## Write again what is generated: schemas and reference pages
 	$(PY) -m libs.events.schemas_gen
 	$(PY) -m libs.catalogue.reference
 	$(PY) -m services.gateway.openapi_gen
+	$(PY) -m farebox.reference
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

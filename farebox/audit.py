@@ -1,19 +1,25 @@
 """`farebox audit`: proves the books against the log. Reads Postgres only, as farebox_auditor."""
 # ruff: noqa: PLC0415 - what a command needs is imported when it runs
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+STATUS = "Status 0: all is well. 1: something differs. 2: it could not be done, nothing is known."
+
 app = typer.Typer(
-    no_args_is_help=True, help="Prove the ledger against its log. Needs Postgres and nothing else."
+    no_args_is_help=True,
+    help="Prove the ledger against its log. Needs Postgres and nothing else.",
+    epilog=STATUS,
 )
 
 DIFFERENT = 1
 NOT_DONE = 2
 HOME = Path(".farebox")
+PLACE = "TIME|POSITION"
 
 DatabaseUrl = Annotated[
     str,
@@ -29,7 +35,7 @@ Data = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 
-@app.command()
+@app.command(epilog=STATUS)
 def verify(
     database_url: DatabaseUrl = "",
     data: Data = HOME,
@@ -52,7 +58,7 @@ def verify(
     raise typer.Exit(0 if report.ok else DIFFERENT)
 
 
-@app.command()
+@app.command(epilog=STATUS)
 def replay(
     projections: Annotated[
         list[str] | None,
@@ -75,7 +81,7 @@ def replay(
     raise typer.Exit(0 if report.ok else DIFFERENT)
 
 
-@app.command()
+@app.command(epilog=STATUS)
 def statement(
     account: Annotated[str, typer.Argument(help="acct_…", show_default=False)],
     database_url: DatabaseUrl = "",
@@ -95,13 +101,13 @@ def statement(
     raise typer.Exit(0 if told["adds_up"] else DIFFERENT)
 
 
-@app.command()
+@app.command(epilog=STATUS)
 def balance(
     account: Annotated[str, typer.Argument(help="acct_…", show_default=False)],
     at: Annotated[
         str,
         typer.Option(
-            metavar="TIME|POSITION",
+            metavar=PLACE,
             help="2026-11-20T19:10:38Z, or a position of its partition; default: now.",
             show_default=False,
         ),
@@ -123,7 +129,7 @@ def balance(
     raise typer.Exit(DIFFERENT if told["differences"] else 0)
 
 
-@app.command()
+@app.command(epilog=STATUS)
 def events(
     partition: Annotated[
         int | None, typer.Option(min=0, help="Of one partition.", show_default=False)
@@ -136,11 +142,12 @@ def events(
         typer.Option("--type", help="CreditsCharged, …; may be repeated.", show_default=False),
     ] = None,
     first: Annotated[
-        int, typer.Option("--from", min=1, help="From this position of each partition.")
-    ] = 1,
+        str,
+        typer.Option("--from", metavar=PLACE, help="From this one of each partition on."),
+    ] = "",
     until: Annotated[
-        str | None, typer.Option(help="Up to a time: 2026-11-20T19:10:38Z.", show_default=False)
-    ] = None,
+        str, typer.Option(metavar=PLACE, help="Up to this one: 2026-11-20T19:10:38Z, or 4711.")
+    ] = "",
     limit: Annotated[
         int | None, typer.Option(min=0, help="At most so many.", show_default=False)
     ] = None,
@@ -159,7 +166,7 @@ def events(
     raise typer.Exit(DIFFERENT if damaged else 0)
 
 
-@app.command()
+@app.command(epilog=STATUS)
 def rebuild(
     projection: Annotated[str, typer.Argument(help="entries or requests", show_default=False)],
     database_url: Annotated[
@@ -173,6 +180,7 @@ def rebuild(
     data: Data = HOME,
     *,
     wait: Annotated[bool, typer.Option(help="Wait until the reader has made it anew.")] = True,
+    as_json: Json = False,
 ) -> None:
     """Throw a projection away and have the running reader make it anew. Nothing stops for it."""
     from farebox import auditing, rebuilding
@@ -182,7 +190,9 @@ def rebuild(
         seen = rebuilding.rebuild(projection, database_url, data, auditing.teller(), wait=wait)
     except AuditError as error:
         _fail(str(error))
-    if wait:
+    if as_json:
+        print(json.dumps({"projection": projection, "waited": wait, "events": seen}))
+    elif wait:
         print(f"{projection} has been made anew from {seen:,} events")
 
 

@@ -175,6 +175,10 @@ def report_text(report: Report) -> str:
     for unit, books in report.books.items():
         lines.append(f"books in {unit}:")
         lines += [f"  {name:<24} {decimal_text(n, unit):>20}" for name, n in books.items()]
+    lines.append("invariants:")
+    for name, differences in report.invariants.items():
+        told = f"{differences:,} differences" if differences else "holds"
+        lines.append(f"  {name:<24} {told:>20}")
     lines += [f"DIFFERENT  {difference}" for difference in report.differences]
     if report.ok:
         lines.append("everything is what the log says")

@@ -69,8 +69,8 @@ def wanted_events(
     partition: int | None,
     account: str | None,
     types: Sequence[str],
-    first: int,
-    until: str | None,
+    first: str,
+    until: str,
     limit: int | None,
 ) -> Wanted:
     """The filter, checked. Raises AuditError."""
@@ -80,7 +80,8 @@ def wanted_events(
         if name not in TYPE_CODES:
             raise AuditError(f"no event type {name!r}: choose of {', '.join(TYPE_CODES)}")
     codes = [TYPE_CODES[name] for name in types] or None
-    return Wanted(partition, account, codes, first, _time(until) if until else None, limit)
+    bounds = _place(first) if first else 1, _place(until) if until else None
+    return Wanted(partition, account, codes, *bounds, limit)
 
 
 def _require_account(account: str) -> None:

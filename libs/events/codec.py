@@ -1,4 +1,4 @@
-"""Messages to bytes and back. Decoding never raises: what is wrong comes back as Malformed."""
+"""Messages to bytes and back. Decoding never raises for bytes: what is wrong comes as Malformed."""
 
 import re
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from libs.events.event_base import UnknownEvent
 from libs.events.events import EVENTS, Event
 from libs.events.fields import MAX_MESSAGE
 from libs.events.replies import REPLIES, Reply
+from libs.events.upcasters import NEWEST, UpcastError, newest
 
 CANONICAL: Final = (
     orjson.OPT_SORT_KEYS
@@ -79,10 +80,11 @@ def canonical(body: dict[str, Any]) -> bytes:
 
 
 def decode_event(raw: bytes) -> dict[str, Any] | Malformed:
-    """The body in these bytes.
+    """The body in these bytes, in the newest form of its type.
 
     Of a type and version we know, every field was checked; of others the envelope only, so that
-    a reader may skip a type that it does not know.
+    a reader may skip a type that it does not know. A newer version of a known type comes as it is:
+    `newest` refuses it. Raises UpcastError, the one fault that may be ours and not the bytes'.
     """
     if len(raw) > MAX_MESSAGE:
         return Malformed(f"body of {len(raw)} bytes, at most {MAX_MESSAGE}")
@@ -90,15 +92,36 @@ def decode_event(raw: bytes) -> dict[str, Any] | Malformed:
         body = orjson.loads(raw)
         if not isinstance(body, dict):
             return Malformed("not an object")
-        name = body.get("type")
-        if isinstance(name, str) and name in EVENTS and body.get("type_version") == 1:
+        name, version = body.get("type"), body.get("type_version")
+        known = NEWEST.get(name) if isinstance(name, str) else None
+        if known is not None and version == known:
             _events.validate_json(raw)
-        else:
-            _envelopes.validate_json(raw)
+            return body
+        _envelopes.validate_json(raw)
     except orjson.JSONDecodeError as error:
         return Malformed(f"not JSON: {error}"[:300])
     except ValidationError as error:
         return Malformed(_first_problem(error))
+    return _older(body) if known is not None and body["type_version"] < known else body
+
+
+def _older(body: dict[str, Any]) -> dict[str, Any]:
+    """A body of an older version, brought forward and then checked like any other."""
+    body = newest(body)
+    try:
+        _events.validate_json(orjson.dumps(body))
+    except ValidationError as error:
+        raise UpcastError(f"{body['type']} after its steps: {_first_problem(error)}") from error
+    return body
+
+
+def load_event(raw: bytes) -> dict[str, Any]:
+    """The body of an event that was stored, in its newest form and without any check of fields.
+
+    Raises ValueError for what is no JSON or cannot be brought forward, TypeError or LookupError
+    for JSON that is no event.
+    """
+    body: dict[str, Any] = newest(orjson.loads(raw))
     return body
 
 

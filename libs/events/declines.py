@@ -46,3 +46,51 @@ DECLINES: Final[dict[str, str]] = {
     "already_closed": "the attempt has its outcome already",
 }
 """Every code, in the order of the contract, with what it means."""
+
+_STOP: Final = "do not repeat it"
+_ASK: Final = "look up what stands, and ask for that"
+
+ACTIONS: Final[dict[str, str]] = {
+    "unknown_account": "open the account first, or correct the id",
+    "account_frozen": "lift every freeze, then ask again",
+    "account_closed": _STOP,
+    "account_not_empty": "spend, expire or write off what is left; settle what is open",
+    "unit_mismatch": "ask in the account's unit",
+    "not_integral": "give whole credits within the bounds",
+    "unknown_key": "issue a key, or correct the id",
+    "key_revoked": "use another key",
+    "key_expired": "use another key",
+    "key_not_allowed": "use a key that allows it",
+    "too_many_keys": "revoke a key first",
+    "insufficient_balance": "top up, or ask for less",
+    "key_cap_total": "use another key",
+    "key_cap_day": "wait for `until`, or use another key",
+    "key_cap_month": "wait for `until`, or use another key",
+    "account_cap_day": "wait for `until`, or have the owner raise the limit",
+    "account_cap_month": "wait for `until`, or have the owner raise the limit",
+    "deadline_passed": "ask anew with a new id and a later deadline",
+    "unknown_catalogue": "read the catalogue again",
+    "too_many_grants": "wait until some are spent or expire",
+    "grant_expired": "give a later expiry",
+    "unknown_grant": _ASK,
+    "unknown_reservation": "nothing is held: reserve anew, with a new id",
+    "reservation_expired": "settle what was used; it is booked late",
+    "hold_too_short": "extend the reservation first",
+    "attached_ceiling": "do without the call, or end the reservation",
+    "too_many_calls": "detach a call first",
+    "calls_open": "detach the calls first",
+    "refund_exceeds_charge": _ASK,
+    "unknown_payment": "credit the payment first, or correct the id",
+    "unknown_cause": _STOP,
+    "recharge_disabled": _STOP,
+    "recharge_not_needed": _STOP,
+    "recharge_open": "wait for its outcome",
+    "recharge_cap_charge": "ask for a smaller pack, or have the owner raise the cap",
+    "recharge_cap_day": "wait for `until`",
+    "recharge_cap_month": "wait for `until`",
+    "recharge_too_early": "wait for `until`",
+    "recharge_suspended": "resume it after a new card",
+    "unknown_attempt": _STOP,
+    "already_closed": _STOP,
+}
+"""What its sender should do about each."""

@@ -26,10 +26,16 @@ def postings(type_name: str, data: Data, unit: str) -> list[Posting]:
     `data` is the event's data as it stands in the body. The lines sum to zero for every event
     that is consistent in itself.
     """
-    rule = _RULES.get(type_name)
-    if rule is None:
+    if type_name not in _RULES:
         return []
-    return [Posting(account, amount, unit) for account, amount in rule.lines(data) if amount]
+    return [
+        Posting(account, amount, unit) for account, amount in lines_of(type_name, data) if amount
+    ]
+
+
+def lines_of(type_name: str, data: Data) -> list[Line]:
+    """The (account, amount) lines of an event that has postings, also those of nothing."""
+    return _RULES[type_name].lines(data)
 
 
 def postings_rule(type_name: str) -> str | None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from libs.events import subjects
 from libs.events.commands import COMMANDS, KIND_CODES, Command, needs_deadline
-from libs.events.declines import DECLINES
+from libs.events.declines import ACTIONS, DECLINES
 from libs.events.events import EVENTS, TYPE_CODES, Event, data_of
 from libs.events.fields import MAX_MESSAGE
 from libs.events.fingerprints import fact_names
@@ -51,8 +51,11 @@ header `Farebox-Ledger-Now`. Busy and Retry are never final: the same bytes are 
 _DECLINES: Final = """
 ## Decline codes
 
-| code | meaning |
-|---|---|
+A decline wrote nothing. The reply's data hold the numbers to act on: `required`, `available`,
+`reserved`, `total`, `limit_source`, `until`, `parameter`, null where they do not apply.
+
+| code | meaning | what to do |
+|---|---|---|
 """
 _REASONS: Final = """
 ## Reasons
@@ -79,7 +82,8 @@ def reference_page() -> str:
     parts += [_event(cls) for cls in EVENTS.values()]
     parts.append(_REPLIES)
     parts += [_reply(name, data) for name, data in REPLIES.items()]
-    parts.append(_DECLINES + "".join(f"| `{code}` | {why} |\n" for code, why in DECLINES.items()))
+    rows = (f"| `{code}` | {why} | {ACTIONS[code]} |\n" for code, why in DECLINES.items())
+    parts.append(_DECLINES + "".join(rows))
     parts += [_REASONS, _subjects()]
     return "".join(parts)
 
@@ -141,4 +145,5 @@ def _subjects() -> str:
         ("`quarantine.<service>.<p>`", f"what could not be read, in {subjects.QUARANTINE_STREAM}"),
     ]
     table = "".join(f"| {subject} | {words} |\n" for subject, words in rows)
-    return "\n## Subjects\n\n| subject | what |\n|---|---|\n" + table
+    who = "Who may publish and subscribe, and the streams: [subjects.md](subjects.md).\n"
+    return f"\n## Subjects\n\n{who}\n| subject | what |\n|---|---|\n{table}"

@@ -17,6 +17,7 @@ from nats.js import JetStreamContext
 
 from libs.events import subjects
 from libs.events.codec import Malformed, decode_event
+from libs.events.upcasters import NEWEST
 from libs.runtime import metrics
 from libs.runtime.database import Connection
 from libs.runtime.errors import PullFailure
@@ -32,7 +33,6 @@ FETCH_S = 2.0
 STANDBY_S = 0.5
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
-KNOWN_VERSION = 1
 
 Apply = Callable[[Connection, dict[str, Any]], Awaitable[None]]
 """The effect of one event, inside the transaction that also stores its position."""
@@ -233,7 +233,8 @@ class LedgerPull:
         body["incarnation"] = incarnation
         place = Place(incarnation, position)
         if body["type"] in self._types:
-            if body["type_version"] != KNOWN_VERSION:
+            # decode_event has brought older versions forward.
+            if body["type_version"] != NEWEST.get(body["type"], 1):
                 raise PullFailure(f"unknown version {body['type_version']} of {body['type']}")
             async with connection.transaction():
                 await self._apply(connection, body)

@@ -50,7 +50,7 @@ async def provision(
         await _ensure_stream(js, ledger_stream(partition))
         for name, types in durables.items():
             await _ensure_durable(js, partition, name, types)
-    await _ensure_stream(js, _recharge_stream())
+    await _ensure_stream(js, recharge_stream())
     await js.add_consumer(
         subjects.RECHARGE_STREAM,
         ConsumerConfig(
@@ -60,7 +60,7 @@ async def provision(
             ack_wait=ACK_WAIT_S,
         ),
     )
-    await _ensure_stream(js, _quarantine_stream())
+    await _ensure_stream(js, quarantine_stream())
 
 
 async def recreate(nc: Client, partition: int, incarnation: Incarnation) -> None:
@@ -128,7 +128,7 @@ def ledger_stream(partition: int, incarnation: Incarnation | None = None) -> Str
     )
 
 
-def _recharge_stream() -> StreamConfig:
+def recharge_stream() -> StreamConfig:
     return StreamConfig(
         name=subjects.RECHARGE_STREAM,
         subjects=[SCHEDULES, SWEEPS],
@@ -140,7 +140,7 @@ def _recharge_stream() -> StreamConfig:
     )
 
 
-def _quarantine_stream() -> StreamConfig:
+def quarantine_stream() -> StreamConfig:
     return StreamConfig(
         name=subjects.QUARANTINE_STREAM,
         subjects=[subjects.ALL_QUARANTINE],

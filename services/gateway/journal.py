@@ -54,7 +54,7 @@ class Journal:
         metrics.gauge(
             "journal_depth", "Commands that wait for an answer.", read=lambda: len(self._entries)
         )
-        metrics.gauge("journal_age_seconds", "Age of the oldest of them.", read=self.age)
+        metrics.gauge("journal_age_seconds", "Age of the oldest of those commands.", read=self.age)
 
     async def open(self) -> None:
         """Make this worker's file and adopt those of the dead; raises OSError if it cannot."""

@@ -7,7 +7,7 @@ ready, its metrics say how much, and its log says what.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import asyncpg
 
@@ -15,11 +15,12 @@ from libs.runtime.clock import SystemClock
 from libs.runtime.database import Connection, connect
 from libs.runtime.errors import DatabaseUnavailable
 from libs.runtime.health import Health, serve_health
-from libs.runtime.metrics import counter, gauge
+from libs.runtime.metrics import Gauge, counter, gauge
 from libs.runtime.supervision import Lifecycle
 from services.ledger.checks.quick import overdue, unbalanced
 from services.ledger.checks.reading import NotInstalledError
 from services.ledger.checks.report import Difference
+from services.ledger.invariants import INVARIANTS
 from services.ledger.projections.projector import NAMES
 from services.ledger.rebuild import standing
 from services.ledger.settings import AuditorSettings
@@ -38,8 +39,9 @@ failed = counter("audit_failures_total", "Checks that could not be done")
 differing = gauge("audit_differences", "Differences that the last verification found")
 events = gauge("audit_verified_events", "Events that the last verification read")
 took = gauge("audit_verify_seconds", "How long the last verification took")
-ended = gauge("audit_verified_at_seconds", "When it ended, in seconds since 1970")
+ended = gauge("audit_verified_at_seconds", "When the last verification ended, since 1970")
 overdue_now = gauge("audit_overdue_reservations", "Reservations that should be closed by now")
+checked = gauge("audit_checked_at_seconds", "When the last quick checks ended, since 1970")
 unbalanced_now = gauge("audit_unbalanced_accounts", "Accounts below zero, or unlike their holds")
 
 
@@ -115,23 +117,25 @@ class Auditor:
         self._settings = settings
         self._clock = SystemClock()
         self._tables: set[str] = set()
+        self._found: dict[str, Mapping[str, int]] = {}
 
     async def check(self, connection: Connection) -> str | None:
         """Overdue reservations, balances and holds, and how far the projections are behind."""
         late = await overdue(connection, self._settings.overdue_after_s)
         wrong = await unbalanced(connection)
-        overdue_now.set(late.count)
-        unbalanced_now.set(wrong.count)
+        overdue_now.set(late.rows)
+        unbalanced_now.set(wrong.rows)
         for name in NAMES:
             at = await standing(connection, name)
-            behind = "Events that a projection has not seen yet"
-            gauge("audit_projection_lag", behind, projection=name).set(at.events - at.seen)
+            _lag_of(name).set(at.events - at.seen)
+        checked.set(round(self._clock.now().timestamp(), 3))
+        self._judge("quick", {**late.invariants, **wrong.invariants})
         _log([*late.listed, *wrong.listed])
         found = []
-        if late.count:
-            found.append(f"{late.count} overdue reservations")
-        if wrong.count:
-            found.append(f"{wrong.count} unbalanced accounts")
+        if late.rows:
+            found.append(f"{late.rows} overdue reservations")
+        if wrong.rows:
+            found.append(f"{wrong.rows} unbalanced accounts")
         return ", ".join(found) or None
 
     async def verify(self, connection: Connection) -> str | None:
@@ -152,13 +156,48 @@ class Auditor:
         events.set(report.events)
         took.set(round(report.seconds, 3))
         ended.set(round(self._clock.now().timestamp(), 3))
-        by_table = Counter(difference.table for difference in report.differences)
-        self._tables |= by_table.keys()
+        self._judge("whole", report.invariants)
+        self._tables |= report.tables.keys()
         for table in self._tables:
-            which = "Differences of the last verification by table, of the first thousand"
-            gauge("audit_table_differences", which, table=table).set(by_table[table])
+            _differences_of(table).set(report.tables.get(table, 0))
+        for partition, position in report.positions.items():
+            _position_of(partition).set(position)
+
+    def _judge(self, source: str, found: Mapping[str, int]) -> None:
+        """Export each invariant that was checked; one that is checked twice must hold in both."""
+        self._found[source] = found
+        sums: Counter[str] = Counter()
+        for part in self._found.values():
+            sums.update(part)
+        for name in INVARIANTS:
+            if name in sums:
+                _holds(name).set(int(not sums[name]))
+                _broken_by(name).set(sums[name])
+
+
+def _holds(name: str) -> Gauge:
+    return gauge("audit_invariant", "1 while it holds, 0 while something differs", invariant=name)
+
+
+def _broken_by(name: str) -> Gauge:
+    return gauge(
+        "audit_invariant_differences", "Differences that its last check found", invariant=name
+    )
+
+
+def _differences_of(table: str) -> Gauge:
+    return gauge("audit_table_differences", "Differences the last verification found", table=table)
+
+
+def _position_of(partition: int) -> Gauge:
+    where = str(partition)
+    return gauge("audit_verified_position", "Where the last verification ended", partition=where)
+
+
+def _lag_of(projection: str) -> Gauge:
+    return gauge("audit_projection_lag", "Events it has not seen yet", projection=projection)
 
 
 def _log(differences: Iterable[Difference]) -> None:
     for difference in list(differences)[:LOGGED]:
-        log.error("different: %s", difference)
+        log.error("%s does not hold: %s", difference.invariant, difference)

@@ -9,6 +9,7 @@ import orjson
 
 from libs.events.commands import Command
 from libs.events.events import TYPE_CODES
+from libs.events.upcasters import NEWEST
 from services.ledger.answers import Recorded, accepted, refused, unwritten
 from services.ledger.cold import CHANGING, LotChanges, Lots
 from services.ledger.columns import Columns, bare
@@ -279,7 +280,7 @@ class Batch:
                     "prev": head.hex(),
                     "traceparent": command.traceparent,
                     "type": event.type,
-                    "type_version": 1,
+                    "type_version": NEWEST[event.type],
                     "version": slot.version + offset,
                 },
                 option=orjson.OPT_SORT_KEYS,

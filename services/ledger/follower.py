@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
 from libs.events.codec import Malformed, decode_event
 from libs.events.commands import KIND_CODES
 from libs.events.events import TYPE_NAMES
+from libs.events.upcasters import newest
 from libs.runtime.database import Connection
 from libs.runtime.metrics import counter, gauge
 from services.ledger.projections import requests
@@ -35,10 +36,6 @@ failures = counter("projection_failures_total", "Runs of events whose effect fai
 
 class GapError(RuntimeError):
     """The log has no event at a position below its end: rows were lost or removed."""
-
-
-class UnknownVersionError(RuntimeError):
-    """A known type in a version that this program is too old for."""
 
 
 class Row(NamedTuple):
@@ -209,7 +206,8 @@ async def _close(connection: Connection) -> None:
 def decode(row: Row, *, strictly: bool = False) -> Data | Malformed | None:
     """The event's body, None when nothing can be projected of it because its type is unknown.
 
-    Strictly checks every field, which costs ten times as much. Raises UnknownVersionError.
+    Strictly checks every field, which costs ten times as much. Raises UnknownVersionError, or
+    UpcastError: neither is the bytes' fault, so neither is passed over.
     """
     kind = TYPE_NAMES.get(row.type)
     if kind is None:
@@ -219,12 +217,13 @@ def decode(row: Row, *, strictly: bool = False) -> Data | Malformed | None:
         return event
     if event.get("type") != kind or event.get("position") != row.position:
         return Malformed(f"the body is of {event.get('type')} {event.get('position')}")
-    if event.get("type_version") != 1:
-        raise UnknownVersionError(f"{kind} of version {event.get('type_version')}")
-    return event
+    try:
+        return newest(event)
+    except (LookupError, TypeError) as error:
+        return Malformed(f"no version of an event: {error!r}")
 
 
-def _loaded(body: bytes) -> Data | Malformed:
+def _loaded(body: bytes) -> dict[str, Any] | Malformed:
     try:
         event = orjson.loads(body)
     except orjson.JSONDecodeError as error:

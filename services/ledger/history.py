@@ -4,7 +4,7 @@ Reads `ledger.events` alone (role farebox_auditor), each question in one snapsho
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -54,13 +54,13 @@ class Standing(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which events are asked for; what is None does not matter."""
+    """Which events are asked for, both ends included; what is None does not matter."""
 
     partition: int | None = None
     account_id: str | None = None
     types: Sequence[int] | None = None
-    first: int = 1
-    until: datetime | None = None
+    first: int | datetime = 1
+    until: int | datetime | None = None
     limit: int | None = None
 
 
@@ -150,19 +150,28 @@ async def events(connection: Connection, wanted: Wanted) -> AsyncGenerator[list[
     left = wanted.limit
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for partition in _partitions(wanted, await installed_partitions(connection)):
-            log_end = await connection.fetchval(LOG_END, partition)
-            last = log_end
-            if wanted.until is not None:
-                last = await position_at(connection, partition, wanted.until, log_end)
+            bounds = await _bounds(connection, partition, wanted)
             stream: UUID | None = stream_uuid(wanted.account_id) if wanted.account_id else None
-            bounds = (partition, wanted.first, last)
-            cursor = await connection.cursor(FILTERED, *bounds, stream, wanted.types)
+            cursor = await connection.cursor(FILTERED, partition, *bounds, stream, wanted.types)
             while left != 0:
                 rows = await cursor.fetch(CHUNK if left is None else min(CHUNK, left))
                 if not rows:
                     break
                 left = left if left is None else left - len(rows)
                 yield [Stored(partition, *row) for row in rows]
+
+
+async def _bounds(connection: Connection, partition: int, wanted: Wanted) -> tuple[int, int]:
+    """The first and the last position that are asked for of a partition."""
+    log_end: int = await connection.fetchval(LOG_END, partition)
+    first, last = wanted.first, log_end if wanted.until is None else wanted.until
+    if isinstance(first, datetime):
+        # Times have microseconds: the first at this time follows the last before it.
+        before = first - timedelta(microseconds=1)
+        first = 1 + await position_at(connection, partition, before, log_end)
+    if isinstance(last, datetime):
+        last = await position_at(connection, partition, last, log_end)
+    return first, last
 
 
 def _partitions(wanted: Wanted, partitions: int) -> Sequence[int]:

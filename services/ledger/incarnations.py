@@ -9,10 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from libs.events.chain import GENESIS
-from libs.events.codec import canonical
+from libs.events.codec import canonical, load_event
 from libs.events.commands import KIND_CODES, StartIncarnation, StartIncarnationData
 from libs.events.events import TYPE_CODES
 from libs.events.fingerprints import fingerprint
@@ -87,9 +86,9 @@ async def incarnations(
         row = await _started(connection, partition, number)
         if row is None:
             break
-        data = orjson.loads(row["body"])["data"]
+        data = load_event(row["body"])["data"]
         found.append(Incarnation(number, data["first_position"]))
-        number = orjson.loads(row["before"])["incarnation"] if row["before"] else first
+        number = load_event(row["before"])["incarnation"] if row["before"] else first
     return found[::-1]
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 
 from libs.events import queries as q
+from libs.events.codec import load_event
 from libs.events.commands import KIND_CODES
 from libs.events.events import TYPE_NAMES
 from libs.events.ids import caller_bytes, parse_id, partition_of
@@ -85,7 +86,7 @@ class Queries:
         now, first = self._clock.now(), row["incarnation"]
         current = first
         if row["last_body"] is not None:
-            last = orjson.loads(row["last_body"])
+            last = load_event(row["last_body"])
             # The ledger's time never runs backwards: it is at least that of the last event.
             now = max(now, from_text(last["occurred_at"]))
             current = last["incarnation"]
@@ -194,7 +195,7 @@ class Queries:
         caller = UUID(bytes=caller_bytes(attempt["attempt_id"]))
         kind = KIND_CODES["StartRecharge"]
         rows = await self._pool.fetch(SQL["command_events"], caller, kind, account, p)
-        bodies = [orjson.loads(row["body"]) for row in rows]
+        bodies = [load_event(row["body"]) for row in rows]
         started = next(body for body in bodies if body["type"] == "RechargeStarted")
         return {
             "attempt_id": attempt["attempt_id"],

@@ -6,14 +6,16 @@ hold it closes, its allocations) is compared with what the fold has, and told to
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from libs.events.postings import postings
+from libs.events.postings import lines_of
 from services.ledger.replay_state import Account, Grant, Hold, Refunds
 
 Data = Mapping[str, Any]
 Found = Callable[[str, object, object], None]
 """Told (column, what the event says, what the fold has)."""
+
+NEVER_NEGATIVE: Final = "never negative"
 
 
 class Fold:
@@ -47,22 +49,23 @@ class Fold:
             change(self, account, event, data)
 
     def _post(self, account: Account, kind: str, data: Data) -> None:
-        books, total = self.books, 0
-        for name, amount, unit in postings(kind, data, account.unit or ""):
-            total += amount
-            if name == "available":
-                account.available += amount
-            elif name == "reserved":
-                account.reserved += amount
-            key = (unit, name)
-            books[key] = books.get(key, 0) + amount
+        books, unit, total = self.books, account.unit or "", 0
+        for name, amount in lines_of(kind, data):
+            if amount:
+                total += amount
+                if name == "available":
+                    account.available += amount
+                elif name == "reserved":
+                    account.reserved += amount
+                key = (unit, name)
+                books[key] = books.get(key, 0) + amount
         if total:
             self.found("postings", f"sum {total}", "sum 0")
         # From a wrong claim on the claim counts: one wrong event must not blame all that follow.
         account.available = self._claim(data, "available", account.available)
         account.reserved = self._claim(data, "reserved", account.reserved)
         if account.available < 0 or account.reserved < 0:
-            self.found("balance", f"{account.available} / {account.reserved}", "never negative")
+            self.found("balance", f"{account.available} / {account.reserved}", NEVER_NEGATIVE)
 
     def _claim(self, data: Data, name: str, computed: int) -> int:
         if data[name] != str(computed):
@@ -82,7 +85,7 @@ class Fold:
         """No part of a grant may be below zero."""
         if grant.available < 0 or grant.reserved < 0 or grant.charged < 0 or grant.clawed < 0:
             parts = (grant.available, grant.reserved, grant.charged, grant.clawed)
-            self.found(f"grant {grant.no}", " / ".join(map(str, parts)), "never negative")
+            self.found(f"grant {grant.no}", " / ".join(map(str, parts)), NEVER_NEGATIVE)
 
 
 def parts(allocation: Iterable[tuple[int, str]]) -> dict[int, int]:
@@ -305,7 +308,7 @@ def _clawback_reversed(fold: Fold, account: Account, _event: Data, data: Data) -
         fold.found("data.cause", data["cause"], "a claim on this account")
     if min(grant.claimed, grant.shortfall, grant.due) < 0:
         parts = (grant.claimed, grant.shortfall, grant.due)
-        fold.found(f"claims on grant {grant.no}", " / ".join(map(str, parts)), "never negative")
+        fold.found(f"claims on grant {grant.no}", " / ".join(map(str, parts)), NEVER_NEGATIVE)
 
 
 def _claw(fold: Fold, account: Account, data: Data, amount: int) -> None:

@@ -63,8 +63,8 @@ class Account:
     """Where one account (or the partition's own stream) stands after the events so far."""
 
     __slots__ = (
-        "account_id", "available", "causes", "closed", "freezes", "grants", "head", "partition",
-        "plan", "position", "refunds", "reserved", "unit", "uuid", "version",
+        "account_id", "available", "causes", "closed", "freezes", "grants", "head", "held",
+        "partition", "plan", "position", "refunds", "reserved", "unit", "uuid", "version",
     )  # fmt: skip
 
     def __init__(self, account_id: str, partition: int) -> None:
@@ -80,6 +80,8 @@ class Account:
         self.grants: dict[int, Grant] = {}
         self.refunds: dict[str, Refunds] = {}
         self.available = self.reserved = 0
+        self.held = 0
+        """What its open reservations hold, counted one by one."""
         self.version = self.position = 0
         self.head = bytes(32)
 

@@ -11,7 +11,9 @@ class LedgerSettings(Settings):
     takeover_quiet_s: float = 120.0
     """No reservation expires for so long after a take-over: callers may still be retrying."""
     expiry_tick_s: float = 1.0
+    """How often it is looked what has expired."""
     standby_poll_s: float = 0.25
+    """How often a standby tries to take the partition's lock."""
     standby_ping_s: float = 1.5
     """How long a leader may be silent before a standby ends its session."""
     step_down_s: float = 1.0
@@ -20,14 +22,19 @@ class LedgerSettings(Settings):
     """Partitions this process prefers to lead, as in "0,2": it takes them over from a process
     that does not prefer them, and leads others only where nobody does. Empty: whatever is free."""
     relay_poll_s: float = 1.0
+    """How often the log is looked at when no append wakes the relay."""
     relay_pace_s: float = 0.02
     """The pause between two batches to the stream; an event that comes alone does not wait."""
     batch_ceiling: int = 256
+    """Commands decided and appended in one transaction, at most."""
     accounts_in_memory: int = 50_000
+    """Accounts of a partition that are kept in memory; others are read when they are named."""
     commands_in_memory: int = 100_000
+    """Answered commands of a partition that are kept in memory; others are looked up."""
     busy_above: int = 2_000
     """Queued commands above which Reserve and Extend are answered Busy."""
     busy_all_above: int = 20_000
+    """Queued commands above which every command is answered Busy."""
 
     @field_validator("ledger_leads")
     @classmethod
@@ -54,6 +61,7 @@ class ReaderSettings(Settings):
     connections: int = 4
     """Connections that answer questions; each partition's projections have one of their own."""
     questions_at_once: int = 64
+    """Questions that are worked on at once; others wait."""
 
 
 class AuditorSettings(Settings):

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from libs.events.codec import load_event
 from libs.events.times import to_text
 from services.ledger.domain.reservations import held
 from services.ledger.domain.state import (
@@ -125,7 +126,7 @@ def reservation_of(account_id: str, state: bytes | None, body: bytes | None) -> 
     if state is None:
         if body is None:
             raise LookupError(f"an open hold of {account_id} without its event")
-        return held(account_id, orjson.loads(body)["data"], limited=False)
+        return held(account_id, load_event(body)["data"], limited=False)
     values = orjson.loads(state)
     values[5] = tuple((no, part) for no, part in values[5])
     return Reservation(*values)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-import orjson
 
+from libs.events.codec import load_event
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare, literal, transposed
 from services.ledger.command_key import CommandKey, key_columns, key_in_row
@@ -135,7 +135,7 @@ class Store:
         row = await self.connection.fetchrow(SQL["last_event"], self.partition)
         if row is None:
             return LogEnd(0, None, None)
-        body = orjson.loads(row["body"])
+        body = load_event(row["body"])
         return LogEnd(row["position"], body["occurred_at"], body["incarnation"])
 
     async def commands(self, keys: Sequence[CommandKey]) -> dict[CommandKey, CommandRow]:
@@ -176,7 +176,7 @@ class Store:
         rows = await self.connection.fetch(SQL["events_by_position"], self.partition, positions)
         events = {}
         for row in rows:
-            body = orjson.loads(row["body"])
+            body = load_event(row["body"])
             events[row["position"]] = Recorded(
                 row["position"], body["type"], body["data"], body["incarnation"]
             )

@@ -15,6 +15,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from libs.events import subjects
+from libs.events.codec import load_event
 from libs.runtime.database import Connection
 from libs.runtime.positions import Incarnation
 from libs.runtime.streams import incarnation_of, is_rebuilt, mark, recreate
@@ -72,7 +73,7 @@ async def compare(js: JetStreamContext, connection: Connection, partition: int) 
     lived = await connection.fetchval(FIRST_LIFE)
     end, incarnation = 0, lived
     if row is not None:
-        end, incarnation = row["position"], orjson.loads(row["body"])["incarnation"]
+        end, incarnation = row["position"], load_event(row["body"])["incarnation"]
     try:
         info = await js.stream_info(subjects.stream(partition))
     except NotFoundError:
@@ -196,6 +197,6 @@ async def _begun(
     async with asyncio.timeout(wait_s):
         while True:
             row = await connection.fetchrow(LAST, partition)
-            if row is not None and orjson.loads(row["body"])["incarnation"] >= wanted.number:
+            if row is not None and load_event(row["body"])["incarnation"] >= wanted.number:
                 return
             await asyncio.sleep(LOOK_S)

@@ -24,7 +24,7 @@ from services.ledger.checks.reading import (
 from services.ledger.checks.report import Difference, Differences
 from services.ledger.checks.shadow import KEYS, Shadow, make_shadows
 from services.ledger.checks.tables import check_accounts, check_keys, check_reservations
-from services.ledger.replay import Fold
+from services.ledger.invariants import INVARIANTS
 
 STRANGERS = """
 select distinct name, partition from (
@@ -40,12 +40,22 @@ select distinct name, partition from (
 ) as rows where partition < 0 or partition >= $1
 """
 
+PROJECTED = "projections_equal_replay"
+NOT_OF_THE_LOG = "no_overdue_reservation"
+"""A question of the clock: the log cannot tell what should have happened by now."""
+
 
 class Report(NamedTuple):
     """What was checked and what was found; amounts in nanos."""
 
     differences: list[Difference]
     difference_count: int
+    invariants: dict[str, int]
+    """Of each invariant that was checked, how many differences there are."""
+    tables: dict[str, int]
+    """The tables with differences, and how many."""
+    positions: dict[int, int]
+    """Of each partition, the last position that was checked."""
     events: int
     accounts: int
     open_reservations: int
@@ -72,11 +82,13 @@ async def verify(connection: Connection, tell: Progress, *, projections: bool = 
     differences, started = Differences(), time.monotonic()
     totals: Counter[str] = Counter()
     books: dict[str, Counter[str]] = {}
+    positions: dict[int, int] = {}
     snapshot = connection.transaction(isolation="repeatable_read")
     with collector_off():
         async with snapshot:
             async for part in _parts(connection, differences, tell, projections=projections):
                 totals.update(part.totals())
+                positions[part.log.partition] = part.log.position
                 for (unit, name), amount in part.log.fold.books.items():
                     books.setdefault(unit, Counter())[name] += amount
             if projections:
@@ -84,6 +96,13 @@ async def verify(connection: Connection, tell: Progress, *, projections: bool = 
     return Report(
         differences=differences.listed,
         difference_count=differences.count,
+        invariants={
+            name: differences.by_invariant[name]
+            for name in INVARIANTS
+            if name != NOT_OF_THE_LOG and (projections or name != PROJECTED)
+        },
+        tables=dict(differences.by_table),
+        positions=positions,
         events=totals["events"],
         accounts=totals["accounts"],
         open_reservations=totals["open_reservations"],
@@ -139,7 +158,7 @@ class Part:
         if self.shadow is not None:
             await check_no_fees_after(self.connection, log.partition, log.position, differences)
             await self.shadow.compare(log.fold, log.position)
-        balance_books(log.fold, differences)
+        log.invariants.finish()
 
     def totals(self) -> dict[str, int]:
         fold = self.log.fold
@@ -159,21 +178,3 @@ class Part:
                 await check_commands(self.connection, events, differences)
                 await check_fees(self.connection, partition, events, (first, last), differences)
                 await self.shadow.apply(events, last)
-
-
-def balance_books(fold: Fold, differences: Differences) -> None:
-    """Nothing was made and nothing was lost, over all events of a partition."""
-    sums: Counter[str] = Counter()
-    held: Counter[tuple[str, str]] = Counter()
-    for (unit, _), amount in fold.books.items():
-        sums[unit] += amount
-    for account in fold.accounts.values():
-        unit = account.unit or ""
-        held[unit, "available"] += account.available
-        held[unit, "reserved"] += account.reserved
-    for unit, amount in sums.items():
-        if amount:
-            differences.add("postings", unit, "sum", amount, 0)
-    for (unit, name), amount in held.items():
-        if fold.books.get((unit, name), 0) != amount:
-            differences.add("postings", unit, name, fold.books.get((unit, name), 0), amount)

@@ -25,7 +25,9 @@ class Gauges:
         self._pool = pool
         self._clock = clock
         self._waiting = metrics.gauge("payments_inbox_waiting", "Events without an effect yet.")
-        self._age = metrics.gauge("payments_inbox_oldest_seconds", "Age of the oldest of them.")
+        self._age = metrics.gauge(
+            "payments_inbox_oldest_seconds", "Age of the oldest of those events."
+        )
         self._quarantined = metrics.gauge(
             "payments_quarantined", "Events and attempts that need a person."
         )

@@ -11,11 +11,13 @@ class PaymentsSettings(Settings):
     listen: str = ""
     """``host:port`` in place of farebox.toml's ``payments.listen``; port 0 takes a free one."""
     stripe_api_key: SecretStr = SecretStr("")
+    """Stripe's secret key, of test or live mode."""
     stripe_webhook_secret: SecretStr = SecretStr("")
     """The endpoint's signing secret; while it is rotated, the new and the old one with a comma."""
     stripe_api_base: str | None = None
     """Where Stripe's API is, without a trailing slash; nothing means Stripe itself."""
     stripe_timeout_s: PositiveFloat = 30.0
+    """How long one call of Stripe may take."""
     inbox_tick_s: PositiveFloat = 1.0
     """How often the inbox is looked at when nothing wakes it."""
     collect_tick_s: PositiveFloat = 0.5
@@ -23,10 +25,12 @@ class PaymentsSettings(Settings):
     retry_first_s: PositiveFloat = 0.5
     """Wait after the first failed try; it doubles with each further one."""
     retry_cap_s: PositiveFloat = 60.0
+    """The longest wait between two tries."""
     lease_s: PositiveFloat = 15.0
     """How long others leave a claimed row alone, and what a crash costs a customer. Two at work
     on one row waste a call; nothing is credited or charged twice."""
     reconcile_s: PositiveFloat = 600.0
+    """How often Stripe's events are listed for deliveries that were lost."""
     ledger_give_up_s: PositiveFloat = 5.0
     """How long one try waits for the ledger before the row is put back."""
     performed_within_s: PositiveFloat = 3600.0

@@ -7,6 +7,7 @@ import pytest
 
 from libs.events.codec import canonical, decode_event
 from libs.events.events import EVENTS
+from libs.events.upcasters import NEWEST, STEPS
 from tests.contract import examples
 
 GOLDEN = Path(__file__).parent / "golden" / "events"
@@ -77,3 +78,15 @@ def test_an_example_leaves_no_field_empty(name):
         return [path] if value is None else []
 
     assert empties(examples.event(name), "") == []
+
+
+def test_every_golden_body_of_every_version_reads_as_the_newest():
+    for path in GOLDEN.glob("*.json"):
+        body = decode_event(path.read_bytes())
+        assert isinstance(body, dict), f"{path.name}: {body}"
+        assert body["type_version"] == NEWEST[body["type"]], path.name
+
+
+def test_no_event_has_an_older_form_before_the_first_release():
+    assert STEPS == {}
+    assert set(NEWEST.values()) == {1}

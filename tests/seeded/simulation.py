@@ -113,7 +113,7 @@ async def _calm(outcome: Outcome, loop: VirtualLoop, world: World, database: Dat
 
 def _judge(outcome: Outcome, database: Database, wire: Wire, cluster: Cluster) -> None:
     bodies = database.bodies()
-    checks = invariants.Invariants()
+    checks = invariants.WholeLog()
     for body in bodies:
         checks.apply(body)
     findings = outcome.findings
@@ -158,7 +158,7 @@ def _compare_reply(
         findings.append(f"{command.kind} {command.caller_id} was told {answer}, the log {first}")
 
 
-def _compare_rows(database: Database, checks: invariants.Invariants, findings: list[str]) -> None:
+def _compare_rows(database: Database, checks: invariants.WholeLog, findings: list[str]) -> None:
     """The rows that the writer keeps are what a fold of the log gives."""
     fold = checks.fold
     for account_id, account in fold.accounts.items():
@@ -194,7 +194,7 @@ def _compare_rows(database: Database, checks: invariants.Invariants, findings: l
         findings.append(f"keys: {standing} {keys}")
 
 
-def _compare_lots(database: Database, checks: invariants.Invariants, findings: list[str]) -> None:
+def _compare_lots(database: Database, checks: invariants.WholeLog, findings: list[str]) -> None:
     """The cold tables too: what claims took, what was refunded, and the fees."""
     claims: dict[tuple[str, int], int] = {}
     refunds: dict[str, int] = {}
@@ -214,5 +214,6 @@ def _compare_lots(database: Database, checks: invariants.Invariants, findings: l
     fees: dict[str, int] = {}
     for _, account, _, _, minor, _ in database.fees:
         fees[f"acct_{account}"] = fees.get(f"acct_{account}", 0) + minor
-    if {a: m for a, m in fees.items() if m} != {a: m for a, m in checks.fees.items() if m}:
-        findings.append(f"fees: {fees} {checks.fees}")
+    accrued = checks.invariants.lives.fees
+    if {a: m for a, m in fees.items() if m} != {a: m for a, m in accrued.items() if m}:
+        findings.append(f"fees: {fees} {accrued}")

@@ -20,7 +20,7 @@ from libs.events.chain import GENESIS, body_hash
 from libs.events.codec import canonical
 from services.ledger.domain import clawbacks, grants, spending
 from services.ledger.domain.state import Accepted
-from services.ledger.invariants import Invariants
+from services.ledger.invariants import WholeLog
 from tests.seeded.tiny_model import TinyModel
 from tests.support import deciding as d
 
@@ -117,7 +117,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.rules = d.Rules(at=datetime(2026, 11, 30, 22, 0, tzinfo=UTC))
         self.model = TinyModel()
-        self.checks = Invariants()
+        self.checks = WholeLog()
         self.seen, self.head = 0, GENESIS
 
     @initialize(cap=MAYBE, amount=AMOUNT)
@@ -288,7 +288,7 @@ class Machine(RuleBasedStateMachine):
                 orjson.dumps({
                     "account_id": ACCOUNT, "data": event.data, "incarnation": 1,
                     "occurred_at": event.occurred_at, "partition": 0, "position": self.seen,
-                    "prev": self.head, "type": event.type, "version": self.seen,
+                    "prev": self.head, "type": event.type, "type_version": 1, "version": self.seen,
                 })
             )  # fmt: skip
             self.head = body_hash(canonical(body)).hex()

@@ -4,6 +4,7 @@ It knows nothing of the writer, so read-side tests do not inherit its mistakes; 
 simple sums here. One grant at a time is enough for most stories: `allocate` takes the oldest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from libs.events.commands import KIND_CODES
 from libs.events.events import EVENTS, TYPE_CODES
 from libs.events.ids import caller_bytes, new_id, parse_id, partition_of, stream_uuid
 from libs.events.times import from_text, to_text
+from libs.events.upcasters import NEWEST
 from tests.support.log_rows import (
     INSERT_COMMAND,
     INSERT_EVENT,
@@ -103,6 +105,8 @@ class LogBuilder:
     fees: list[tuple[Any, ...]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     lots: LotRows = field(default_factory=LotRows)
+    form: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    """Makes the body that is stored of one in its newest form."""
 
     def event(self, kind: str, account_id: str, data: dict[str, Any], **envelope: Any) -> dict:
         """Append one event; `available` and `reserved` are added to money events."""
@@ -115,7 +119,7 @@ class LogBuilder:
             data = {**data, "available": str(story.available), "reserved": str(story.reserved)}
         body = {
             "type": kind,
-            "type_version": 1,
+            "type_version": NEWEST[kind],
             "incarnation": 1,
             "partition": self.partition,
             "position": self.position,
@@ -129,7 +133,7 @@ class LogBuilder:
             "prev": story.head,
             "data": data,
         } | envelope
-        raw = canonical(body)
+        raw = canonical(self.form(body))
         digest = body_hash(raw)
         story.head = digest.hex()
         stream = stream_uuid(account_id)
@@ -350,6 +354,8 @@ class LogBuilder:
             "next_grant_no": len(story.grants) + 1,
             "catalogue": CATALOGUE,
             "recharge": None,
+            "limits": None,
+            "counters": {},
         }
         return (
             parse_id(story.account_id), self.partition, story.unit, "payg", story.status,

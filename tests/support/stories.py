@@ -76,7 +76,7 @@ class Life:
         if held := self.hold(name):
             charge = self.chance.choice([0, self.chance.randint(0, held[1])])
             self.builder.expire(held[0], charge, loss=0 if charge else self.chance.choice([0, 7]))
-            self.expired.append((name, *held))
+            self.expired.append((name, held[0], held[1] - charge))
 
     def late(self, _name: str) -> None:
         if self.expired:

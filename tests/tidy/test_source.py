@@ -121,3 +121,16 @@ def test_links_between_pages_lead_somewhere(page: Path):
         and not (page.parent / link).exists()
     ]
     assert missing == []
+
+
+def test_data_of_stored_events_is_read_in_its_newest_form():
+    """Directly only the envelope may be read, which has one form for ever; else `load_event`."""
+    read = re.compile(r"orjson\.loads\([^)]*body[^)]*\)")
+    assert {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in (*(ROOT / "services" / "ledger").rglob("*.py"), *(ROOT / "libs").rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if read.search(line) and '["occurred_at"]' not in line
+    } == {"services/ledger/follower.py: event = orjson.loads(body)"}, (
+        "which decode() brings forward"
+    )

@@ -4,11 +4,12 @@ import hashlib
 from typing import Any
 
 import asyncpg
-import orjson
 
+from libs.events.codec import load_event
 from libs.events.events import TYPE_CODES
 from libs.events.ids import partition_of
 from services.ledger.checks.report import Differences
+from services.ledger.invariants import Broken, Invariants
 from services.ledger.replay import Fold
 from services.ledger.replay_state import Account
 
@@ -29,10 +30,14 @@ class LogCheck:
     def __init__(self, partition: int, partitions: int, differences: Differences) -> None:
         self.partition = partition
         self.position = 0
-        self.fold = Fold(self._found)
+        self.invariants = Invariants(self._broken, forget=True)
         self._partitions = partitions
         self._differences = differences
         self._occurred_at = ""
+
+    @property
+    def fold(self) -> Fold:
+        return self.invariants.fold
 
     def check(self, row: Row) -> Any:
         """Check one row and fold it. Its body, None when that is unreadable."""
@@ -42,10 +47,10 @@ class LogCheck:
         if digest != stored_hash:
             self._found("hash", stored_hash, digest)
         try:
-            event = orjson.loads(body)
+            event = load_event(body)
             account = self._account(event, stream)
             self._compare(event, account, row)
-            self.fold.apply(account, event)
+            self.invariants.apply(account, event)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             self._found("body", f"{type(error).__name__}: {error}", "an event of the catalogue")
             return self._skip(stream, version, position, stored_hash)
@@ -96,6 +101,12 @@ class LogCheck:
         for account in self.fold.accounts.values():
             if account.uuid == stream:
                 account.version, account.position, account.head = version, position, stored_hash
+
+    def _broken(self, broken: Broken) -> None:
+        if broken.position:
+            self._found(broken.invariant, broken.found, broken.expected)
+        else:
+            self._differences.add("postings", broken.account_id, *broken[:1], *broken[3:])
 
     def _found(self, column: str, stored: object, computed: object) -> None:
         row = f"{self.partition}:{self.position}"

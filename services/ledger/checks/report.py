@@ -1,4 +1,7 @@
+from collections import Counter
 from typing import Any, NamedTuple
+
+from services.ledger.invariants import invariant_of
 
 LISTED = 1000
 
@@ -11,6 +14,8 @@ class Difference(NamedTuple):
     column: str
     stored: Any
     computed: Any
+    invariant: str
+    """Of `invariants.INVARIANTS`: which does not hold."""
 
     def __str__(self) -> str:
         where = f"{self.table} {self.row} {self.column}"
@@ -23,11 +28,17 @@ class Differences:
     def __init__(self) -> None:
         self.listed: list[Difference] = []
         self.count = 0
+        self.by_table: Counter[str] = Counter()
+        self.by_invariant: Counter[str] = Counter()
 
     def add(self, table: str, row: str, column: str, stored: Any, computed: Any) -> None:
+        invariant = invariant_of(table, column, computed)
         self.count += 1
+        self.by_table[table] += 1
+        self.by_invariant[invariant] += 1
         if len(self.listed) < LISTED:
-            self.listed.append(Difference(table, row, column, _plain(stored), _plain(computed)))
+            values = _plain(stored), _plain(computed)
+            self.listed.append(Difference(table, row, column, *values, invariant))
 
 
 def _plain(value: Any) -> Any:

@@ -118,7 +118,10 @@ def _charged(row: Request, event: Data) -> Request:
     data = event["data"]
     cost = data["cost_pico"]
     fee = data["fee"]
-    return _closed(row, event, "settled")._replace(
+    return _closed(
+        row,
+        event,
+        "settled",
         charge=row.charge + int(data["charge"]),
         margin=row.margin + int(data["margin"]),
         cost_pico=row.cost_pico if cost is None else int(cost),
@@ -139,7 +142,10 @@ def _charged(row: Request, event: Data) -> Request:
 
 def _released(row: Request, event: Data) -> Request:
     data = event["data"]
-    return _closed(row, event, "released")._replace(
+    return _closed(
+        row,
+        event,
+        "released",
         released=int(data["amount"]),
         route=data["route"],
         attempts=_json(data["attempts"]),
@@ -151,7 +157,10 @@ def _released(row: Request, event: Data) -> Request:
 def _expired(row: Request, event: Data) -> Request:
     data = event["data"]
     loss = int(data["loss"])
-    return _closed(row, event, "expired")._replace(
+    return _closed(
+        row,
+        event,
+        "expired",
         charge=int(data["charge"]),
         margin=int(data["margin"]),
         released=total(data["returned"]),
@@ -169,12 +178,13 @@ def _refunded(row: Request, event: Data) -> Request:
     )
 
 
-def _closed(row: Request, event: Data, state: str) -> Request:
+def _closed(row: Request, event: Data, state: str, **columns: Any) -> Request:
     return row._replace(
         state=state,
         closed_at=datetime.fromisoformat(event["occurred_at"]),
         closed_position=event["position"],
         available_after=int(event["data"]["available"]),
+        **columns,
     )
 
 

@@ -53,6 +53,8 @@ async def test_a_sound_ledger_ends_with_status_0(database, story):
     assert "everything is what the log says" in done.stdout
     told = json.loads(audit(database, "verify", "--json").stdout)
     assert (told["ok"], told["events"], told["difference_count"]) == (True, 5, 0)
+    assert set(told["invariants"].values()) == {0}
+    assert "projections_equal_replay" in told["invariants"]
     assert told["books"]["USD"]["consumed"] == "1500000000"
     assert sum(int(amount) for amount in told["books"]["USD"].values()) == 0
 
@@ -77,6 +79,8 @@ async def test_one_changed_byte_ends_with_status_1_and_names_row_column_and_both
         told = json.loads(audit(database, "verify", "--json", "--no-projections").stdout)
         assert not told["ok"]
         assert told["differences"][0]["row"] == "0:3"
+        assert told["invariants"]["log_intact"] == 1
+        assert "projections_equal_replay" not in told["invariants"], "it was not checked"
     finally:
         tamper(database, change.format(before.hex()))
 

@@ -1,8 +1,10 @@
 """A projection is made anew from the log while events arrive and questions are asked."""
 
 import asyncio
+import json
 import os
 import sys
+from unittest.mock import ANY
 
 import orjson
 import pytest
@@ -79,6 +81,8 @@ async def test_a_running_reader_makes_it_anew_as_it_was(database, role, tmp_path
         assert status == 0, error
         assert f"{name} has been made anew from" in out
         assert await rows(role, name) == before
+        _, out, _ = await rebuilt(database, name, "--json")
+        assert json.loads(out) == {"projection": name, "waited": True, "events": ANY}
 
 
 async def test_it_is_made_anew_while_the_writer_writes(database, role, tmp_path):

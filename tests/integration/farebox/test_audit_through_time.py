@@ -109,6 +109,12 @@ async def test_events_are_the_stored_bytes(database, story):
     )  # fmt: skip
     assert [orjson.loads(line)["type"] for line in some.stdout.splitlines()] == ["CreditsReserved"]
     assert len(audit(database, "events", "--limit", "7").stdout.splitlines()) == 7
+    part = ("events", "--partition", "0")
+    by_position = audit(database, *part, "--from", "2", "--until", "4").stdout.splitlines()
+    assert by_position == stored[1:4]
+    times = [orjson.loads(body)["occurred_at"] for body in stored]
+    by_time = audit(database, *part, "--from", times[1], "--until", times[3]).stdout.splitlines()
+    assert by_time == stored[1:4]
 
 
 def test_events_may_be_read_as_far_as_one_likes(database, story):
@@ -158,6 +164,7 @@ async def test_an_unreadable_event_is_told_apart_from_the_lines(database, story)
         (["events", "--partition", "3"], "no partition 3"),
         (["events", "--partition", "1", "--account", "STORY"], "is of partition 0"),
         (["events", "--until", "yesterday"], "neither a position nor a time"),
+        (["events", "--from", "-1"], "neither a position nor a time"),
     ],
 )
 async def test_what_cannot_be_answered_ends_with_status_2(database, story, words, said):

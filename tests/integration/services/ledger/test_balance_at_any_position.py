@@ -161,6 +161,14 @@ async def test_events_are_given_as_stored_and_filtered(auditor, story):
     assert await found(auditor, partition=1, until=until) == [
         (1, e["position"]) for e in log if e["occurred_at"] <= middle["occurred_at"]
     ]
+    after = from_text(log[-1]["occurred_at"]) + timedelta(seconds=1)
+    since = [e["position"] for e in log if e["occurred_at"] >= middle["occurred_at"]]
+    assert await found(auditor, partition=1, first=until) == [(1, n) for n in since]
+    assert await found(auditor, partition=1, first=START - timedelta(days=1)) == [
+        (1, e["position"]) for e in log
+    ]
+    assert await found(auditor, partition=1, first=after) == []
+    assert await found(auditor, partition=1, first=3, until=5) == [(1, 3), (1, 4), (1, 5)]
     assert await found(auditor, partition=2) == []
     assert await found(auditor, account_id="part_1") == []
     everything = await found(auditor)
