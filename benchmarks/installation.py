@@ -194,12 +194,11 @@ class Installation:
         """Bytes of write-ahead log so far."""
         return int(self.sql("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
-    def logged(self) -> tuple[int, int]:
-        """Commands and events in the log."""
-        return tuple(self.sql(
-            "select array[(select count(*) from ledger.commands),"
-            " (select count(*) from ledger.events)]"
-        ))  # fmt: skip
+    def logged(self, before: int = 0) -> tuple[int, int]:
+        """Commands and events in the log; the first `before` events are not counted again."""
+        commands = int(self.sql("select count(*) from ledger.commands"))
+        query = "select count(*) from ledger.events where position > $1"
+        return commands, before + int(self.sql(query, before))
 
     def open_accounts(self, count: int) -> Path:
         """Open, key and fill accounts; the file names one a line: partition, account, key."""

