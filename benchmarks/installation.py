@@ -17,10 +17,10 @@ import httpx
 import nats
 from nats.aio.client import Client
 
-from benchmarks.commands import fresh_id
 from benchmarks.opening import opening
-from benchmarks.wire import Wire
 from deploy.local.stack import DATABASE, LocalStack
+from farebox.bench.commands import fresh_id
+from farebox.bench.wire import Wire
 from farebox.migrate import migrate
 from libs.events import subjects
 from libs.events.codec import encode_command

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.commands import Reserves
-from benchmarks.wire import Wire
+from farebox.bench.commands import Reserves
+from farebox.bench.wire import Wire
 
 RESERVED = b'"reply":"Reserved"'
 

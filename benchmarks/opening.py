@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from benchmarks.commands import CATALOGUE
+from farebox.bench.commands import CATALOGUE
 from libs.events import commands as c
 
 RICH = 10**15

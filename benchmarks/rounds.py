@@ -49,7 +49,7 @@ class Ours:
         """Raises Void when a command was declined, failed, or is not in the log."""
         installation = self._installation
         installation.checkpoint()
-        before = self._logged or installation.logged()
+        before, self._logged = self._logged or installation.logged(), None
         wal = installation.wal()
         self._meter.start()
         reports = self._load(accounts, callers // processes, processes, seconds)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 
-from benchmarks.commands import Reserves, fresh_id
 from benchmarks.opening import opening
-from benchmarks.wire import Wire
+from farebox.bench.commands import Reserves, fresh_id
+from farebox.bench.wire import Wire
 from libs.events import commands as c
 from libs.events.codec import encode_command
 from libs.events.times import to_text
