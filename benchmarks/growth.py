@@ -1,8 +1,6 @@
 """Whether a ledger with a long past is as fast as one without: two installations, in turns."""
 
 import random
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -10,15 +8,15 @@ from typing import Any
 
 from benchmarks.filling import Scale
 from benchmarks.installation import Installation
-from benchmarks.rounds import Ours, Round, Void
+from benchmarks.rounds import Ours, Round
+from benchmarks.turn import Turn
 
 ACTIVE = 10_000
-WARM_S = 2
 SHAPES = ("empty", "filled", "uniform")
 
 
 def measure(
-    empty: Installation, filled: Installation, scale: Scale, turn: "Turn", rounds: int
+    empty: Installation, filled: Installation, scale: Scale, turn: Turn, rounds: int
 ) -> dict[str, Any]:
     """The same load on `ACTIVE` accounts of an empty and of a filled ledger, and on all accounts.
 
@@ -44,34 +42,6 @@ def measure(
         "scale": {"accounts": scale.accounts, "events": scale.events, "active": ACTIVE},
         "rounds": [asdict(each) for each in made],
     }
-
-
-class Turn:
-    """One round of load, made again when it is void."""
-
-    def __init__(
-        self, callers: int, processes: int, seconds: float, say: Callable[[str], None]
-    ) -> None:
-        self.callers = callers
-        self.processes = processes
-        self.seconds = seconds
-        self.say = say
-        self.voided: list[str] = []
-
-    def __call__(self, ours: Ours, shape: str, accounts: Path, *, warm: bool) -> Round:
-        for _ in range(3):
-            try:
-                if warm:
-                    ours.round("warm", accounts, self.callers, self.processes, WARM_S)
-                made = ours.round(shape, accounts, self.callers, self.processes, self.seconds)
-            except Void as void:
-                self.voided.append(f"{shape}: {void}")
-                self.say(f"void: {void}")
-                time.sleep(1)
-                continue
-            self.say(f"{shape}: {made.per_second:.0f} a second, p99 {made.p99_ms:.1f} ms")
-            return made
-        raise SystemExit("a round was void three times: no result")
 
 
 def _active(filled: Installation, accounts: Path) -> Path:

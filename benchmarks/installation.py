@@ -7,9 +7,10 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -117,6 +118,9 @@ class Installation:
         for process in self._running.values():
             process.wait(30)
         self._running.clear()
+
+    def close(self) -> None:
+        self._http.close()
 
     def _log(self, process: str) -> Path:
         return self.folder / f"{process}.log"
@@ -227,11 +231,14 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path) -> Iterator[Installation]:
-    with LocalStack(folder, postgres_settings=POSTGRES) as stack:
+def installed(
+    folder: Path, postgres: Mapping[str, str] = MappingProxyType(POSTGRES)
+) -> Iterator[Installation]:
+    with LocalStack(folder, postgres_settings=postgres) as stack:
         made = Installation(stack, folder)
         made.install()
         try:
             yield made
         finally:
             made.stop()
+            made.close()

@@ -15,10 +15,12 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from farebox.bench.commands import Reserves
+from farebox.bench.histogram import histogram_of
 from farebox.bench.wire import Wire
 
 RESERVED = b'"reply":"Reserved"'
@@ -71,17 +73,23 @@ async def run(options: argparse.Namespace) -> None:
     cpu, began = time.process_time(), time.perf_counter()
     until = began + options.seconds
     callers = [call(wire, made, purses, until) for _ in range(options.callers)]
-    times = sorted(itertools.chain.from_iterable(await asyncio.gather(*callers)))
+    times = list(itertools.chain.from_iterable(await asyncio.gather(*callers)))
     took = time.perf_counter() - began
-    report = {
+    print(json.dumps(reported(times, took, time.process_time() - cpu)), flush=True)
+    wire.close()
+
+
+def reported(times: list[float], took: float, cpu: float) -> dict[str, Any]:
+    """What a load process tells of its calls; all in seconds, told in milliseconds."""
+    times.sort()
+    return {
         "count": len(times),
         "seconds": took,
-        "cpu_s": time.process_time() - cpu,
+        "cpu_s": cpu,
         "p50_ms": times[len(times) // 2] * 1000,
         "p99_ms": times[len(times) * 99 // 100] * 1000,
+        "histogram_ms": histogram_of(times).by_ms(),
     }
-    print(json.dumps(report), flush=True)
-    wire.close()
 
 
 def main() -> None:
@@ -93,4 +101,5 @@ def main() -> None:
     uvloop.run(run(parser.parse_args()))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks import growth, relaying, replaying
+from benchmarks import beside_tigerbeetle, from_python, growth, memory, relaying, replaying
 from benchmarks.filling import Scale, fill
 from benchmarks.installation import Installation, installed
 from benchmarks.surroundings import environment, surroundings
+from benchmarks.turn import Turn
 
 CALLERS, PROCESSES = 256, 2
 SMALL = Scale.of(40_000, 200_000)
@@ -91,7 +92,7 @@ def replay(workshop: Workshop) -> Details:
 
 def grow(workshop: Workshop) -> Details:
     options = workshop.options
-    turn = growth.Turn(CALLERS, PROCESSES, options.seconds, options.say)
+    turn = Turn(CALLERS, PROCESSES, options.seconds, options.say)
     with _installed() as empty:
         made = growth.measure(empty, workshop.filled, options.scale, turn, options.rounds)
         read_back = environment(workshop.filled, baseline=False)
@@ -102,6 +103,33 @@ def grow(workshop: Workshop) -> Details:
         **made,
         "voided": turn.voided,
     }
+
+
+def asyncpg(workshop: Workshop) -> Details:
+    options = workshop.options
+    turn = Turn(CALLERS, PROCESSES, options.seconds, options.say)
+    with _installed() as installation:
+        made = from_python.measure(installation, turn, options.rounds)
+        read_back = environment(installation, baseline=True)
+    return {**read_back, "rounds_of": f"{options.rounds} x {options.seconds:g} s", **made,
+            "voided": turn.voided}  # fmt: skip
+
+
+def tigerbeetle(workshop: Workshop) -> Details | None:
+    """Only when a server was named; both sides with as many in flight."""
+    options = workshop.options
+    if options.tigerbeetle is None:
+        return None
+    turn = Turn(beside_tigerbeetle.TASKS, PROCESSES, options.seconds, options.say)
+    with _installed() as installation:
+        made = beside_tigerbeetle.measure(installation, options.tigerbeetle, turn, options.rounds)
+        read_back = environment(installation, baseline=False)
+    return {**read_back, "rounds_of": f"{options.rounds} x {options.seconds:g} s", **made,
+            "voided": turn.voided}  # fmt: skip
+
+
+def size(workshop: Workshop) -> Details:
+    return {**environment(workshop.small, baseline=False), **memory.measure(workshop.small)}
 
 
 def failover(workshop: Workshop) -> Details | None:
@@ -123,7 +151,10 @@ PARTS: Mapping[str, tuple[Part, tuple[str, ...]]] = {
     "relay": (relay, ("relay_events_per_s",)),
     "replay": (replay, ("replay_events_per_s", "replay_with_projections_per_s")),
     "growth": (grow, ("growth_ratio", "growth_uniform_ratio")),
+    "asyncpg": (asyncpg, ("asyncpg_many_ratio",)),
+    "memory": (size, ("memory_per_account_bytes",)),
     "failover": (failover, ("failover_s",)),
+    "tigerbeetle": (tigerbeetle, ("tigerbeetle_many_ratio",)),
 }
 """Each part, and its figures that stand at the top of the result."""
 
