@@ -152,20 +152,47 @@ def side_by_side(rounds: int, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as installation:
         bench = Bench(installation, rounds, seconds)
         bench.run()
+        stored, made = installation.bytes_stored(), [asdict(each) for each in bench.made]
         return {
             **summary(bench),
+            **costs(made, stored),
             **environment(installation, baseline=True),
             "rounds_of": f"{rounds} x {seconds:g} s",
             "callers": {"farebox": CALLERS, "processes": PROCESSES, "baseline": CLIENTS},
             "baseline_percentiles": {
                 shape: bench.baseline.percentiles(shape, 16, seconds) for shape in ("many", "hot")
             },
-            "bytes": installation.bytes_stored(),
+            "bytes": stored,
             "with_reader": bench.with_reader(),
             "voided": bench.voided,
             "floors": bench.floors,
-            "rounds": [asdict(made) for made in bench.made],
+            "rounds": made,
         }
+
+
+def costs(rounds: list[dict[str, Any]], stored: dict[str, float]) -> dict[str, Any]:
+    """What a command costs: bytes in tables and indexes, bytes of WAL, microseconds of CPU.
+
+    `cpu_<shape>_<side>_us`: by process, medians over that side's rounds of that shape; the
+    baseline's are those of its fastest number of clients.
+    """
+    figures: dict[str, Any] = {"bytes_per_command": round(stored["per_command"])}
+    for shape in ("many", "hot"):
+        for side in ("baseline", "farebox"):
+            of_side = [r for r in rounds if (r["side"], r["shape"]) == (side, shape)]
+            rates = {
+                n: median(r["per_second"] for r in of_side if r["callers"] == n)
+                for n in {r["callers"] for r in of_side}
+            }
+            best = [r for r in of_side if r["callers"] == max(rates, key=lambda n: rates[n])]
+            figures[f"cpu_{shape}_{side}_us"] = {
+                name: round(median(r["cpu_us"][name] for r in best), 1)
+                for name in best[0]["cpu_us"]
+            }
+            figures[f"wal_bytes_per_command_{shape}_{side}"] = round(
+                median(r["wal_bytes"] for r in best)
+            )
+    return figures
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
