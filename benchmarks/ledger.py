@@ -24,7 +24,7 @@ from benchmarks.filling import Scale
 from benchmarks.installation import ROOT, Installation, installed
 from benchmarks.parts import CALLERS, PARTS, PROCESSES, Options, run
 from benchmarks.report import table
-from benchmarks.rounds import Ours, Round, Void
+from benchmarks.rounds import Ours, Round, Void, added
 from benchmarks.surroundings import environment
 
 ACCOUNTS = 10_000
@@ -139,6 +139,7 @@ def summary(bench: Bench) -> dict[str, Any]:
         ours = [r for r in bench.made if (r.side, r.shape) == ("farebox", shape)]
         figures[f"{shape}_p50_ms"] = round(median(r.p50_ms or 0 for r in ours), 2)
         figures[f"{shape}_p99_ms"] = round(median(r.p99_ms or 0 for r in ours), 2)
+        figures[f"{shape}_histogram_ms"] = added(r.histogram_ms for r in ours)
     one = [r.p50_ms or 0 for r in bench.made if r.shape == "one"]
     floors = [f["echo_p50_ms"] + f["commit_p50_ms"] for f in bench.floors]
     figures["reserve_p50_ms"] = round(median(one), 3)
@@ -227,8 +228,18 @@ def merged(path: Path, figures: dict[str, Any], part: tuple[str, dict[str, Any]]
     result |= figures
     if part is not None:
         name, details = part
-        result.setdefault("parts", {})[name] = {"command": " ".join(sys.argv), **details}
+        result.setdefault("parts", {})[name] = {"command": said(sys.argv[1:]), **details}
     path.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
+def said(arguments: list[str]) -> str:
+    """The command as somebody else would say it: without this machine's folders."""
+    kept = list(arguments)
+    for option in ("--folder", "--output"):
+        if option in kept:
+            at = kept.index(option)
+            del kept[at : at + 2]
+    return " ".join(["python -m benchmarks.ledger", *kept])
 
 
 def main() -> None:
