@@ -39,7 +39,9 @@ def test_parts_are_chosen_by_name():
 def test_costs_are_those_of_the_fastest_number_of_clients():
     def a_round(side, callers, rate, cpu):
         shared = {"side": side, "callers": callers, "per_second": rate, "wal_bytes": cpu * 10}
-        return [{**shared, "shape": shape, "cpu_us": {"postgres": cpu}} for shape in ("many", "hot")]
+        return [
+            {**shared, "shape": shape, "cpu_us": {"postgres": cpu}} for shape in ("many", "hot")
+        ]
 
     rounds = [
         *a_round("baseline", 1, 10, 5), *a_round("baseline", 16, 90, 7),
