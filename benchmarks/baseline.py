@@ -35,14 +35,14 @@ class Baseline:
         """Raises Void when a call failed or reserved nothing."""
         installation = self._installation
         installation.checkpoint()
-        before, wal = self._entries(), installation.wal()
+        before, wal = self.entries(), installation.wal()
         self._meter.start()
         own = _children_cpu()
         text = self._pgbench(SCRIPTS[shape], clients, seconds)
         cpu = {"load": _children_cpu() - own, **self._meter.used()}
         count = int(_number(r"transactions actually processed: (\d+)", text))
         failed = int(_number(r"failed transactions: (\d+)", text))
-        stored = self._entries() - before
+        stored = self.entries() - before
         if failed or stored != count:
             raise Void(f"{count} calls, {failed} failed, {stored} in the table")
         return Round(
@@ -65,7 +65,7 @@ class Baseline:
         times = sorted(int(line.split(" ")[2]) / 1000 for line in lines)
         return {"p50_ms": times[len(times) // 2], "p99_ms": times[len(times) * 99 // 100]}
 
-    def _entries(self) -> int:
+    def entries(self) -> int:
         return int(self._installation.sql("select count(*) from entries", database=DATABASE))
 
     def _pgbench(self, script: str, clients: int, seconds: float, *options: str) -> str:

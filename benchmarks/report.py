@@ -4,7 +4,11 @@ from typing import Any
 
 def table(result: dict[str, Any]) -> str:
     """What a person wants to see of a result."""
-    lines = [
+    return "\n".join([*(_side_by_side(result) if "many_ratio" in result else []), *_parts(result)])
+
+
+def _side_by_side(result: dict[str, Any]) -> list[str]:
+    return [
         "",
         _row("", "baseline", "farebox", "ratio"),
         *(_compared(result, shape, words) for shape, words in SHAPES),
@@ -17,9 +21,19 @@ def table(result: dict[str, Any]) -> str:
         f"with the reader beside: {result['with_reader']['per_second']:.0f} a second",
         f"void rounds: {len(result['voided'])}",
     ]
-    return "\n".join(lines)
 
 
+def _parts(result: dict[str, Any]) -> list[str]:
+    """The figures that have no side beside them, those that were measured."""
+    known = [name for name in FIGURES if name in result]
+    return ["", *(f"{name:32}{result[name]:>12}" for name in known)]
+
+
+FIGURES = (
+    "growth_ratio", "growth_uniform_ratio", "failover_s", "replay_events_per_s",
+    "replay_with_projections_per_s", "relay_events_per_s", "asyncpg_many_ratio",
+    "memory_per_account_bytes", "tigerbeetle_many_ratio",
+)  # fmt: skip
 ONE = ("floor_p50_ms", "reserve_p50_ms", "p50_ratio")
 SHAPES = (("many", "10,000 accounts, a second"), ("hot", "one hot account, a second"))
 

@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.installation import ROOT, Installation
 from benchmarks.usage import Meter
@@ -33,6 +36,8 @@ class Round:
     p50_ms: float | None = None
     p99_ms: float | None = None
     lag_s: float | None = None
+    histogram_ms: dict[str, int] = field(default_factory=dict)
+    """How many took at most so long, and longer than the entry before."""
     extra: dict[str, float] = field(default_factory=dict)
 
 
@@ -41,6 +46,7 @@ class Ours:
         self._installation = installation
         self._meter = Meter({"postgres": installation.stack.postgres.pid,
                              "nats": installation.stack.nats.pid, **pids})  # fmt: skip
+        self._logged: tuple[int, int] | None = None
 
     def round(
         self, shape: str, accounts: Path, callers: int, processes: int, seconds: float
@@ -48,14 +54,15 @@ class Ours:
         """Raises Void when a command was declined, failed, or is not in the log."""
         installation = self._installation
         installation.checkpoint()
-        before, wal = installation.logged(), installation.wal()
+        before, self._logged = self._logged or installation.logged(), None
+        wal = installation.wal()
         self._meter.start()
         reports = self._load(accounts, callers // processes, processes, seconds)
         lag = self._until_relayed()
         cpu = self._meter.used()  # after the relay has caught up: its work belongs to the round
         wal = installation.wal() - wal
         count = sum(int(report["count"]) for report in reports)
-        commands, events = installation.logged()
+        self._logged = commands, events = installation.logged(before[1])
         stored = (commands - before[0], events - before[1])
         if stored != (count, count):
             raise Void(f"{count} replies, {stored[0]} commands and {stored[1]} events in the log")
@@ -71,6 +78,7 @@ class Ours:
             p50_ms=max(float(report["p50_ms"]) for report in reports),
             p99_ms=max(float(report["p99_ms"]) for report in reports),
             lag_s=lag,
+            histogram_ms=added(report["histogram_ms"] for report in reports),
         )
 
     def _until_relayed(self) -> float:
@@ -83,33 +91,68 @@ class Ours:
 
     def _load(
         self, accounts: Path, callers: int, processes: int, seconds: float
-    ) -> list[dict[str, float]]:
+    ) -> list[dict[str, Any]]:
         stack = self._installation.stack
         command = [
-            sys.executable, "-m", "benchmarks.load", "--url", stack.nats.url,
+            "benchmarks.load", "--url", stack.nats.url,
             "--accounts", str(accounts), "--callers", str(callers), "--seconds", str(seconds),
         ]  # fmt: skip
-        environment = {**os.environ, "GATEWAY_PASSWORD": stack.nats_password("gateway")}
-        running = [
-            subprocess.Popen(
-                command, cwd=ROOT, env=environment, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )
-            for _ in range(processes)
-        ]  # fmt: skip
-        for process in running:
-            if process.stdout is None or process.stdout.readline() != "ready\n":
-                raise Void("a load process did not start")
-        for process in running:
-            if process.stdin is not None:
-                process.stdin.write("go\n")
-                process.stdin.flush()
-        return [_report(process) for process in running]
+        return run_load(command, processes, {"GATEWAY_PASSWORD": stack.nats_password("gateway")})
 
 
-def _report(process: "subprocess.Popen[str]") -> dict[str, float]:
+def run_load(
+    command: list[str], processes: int, environment: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Start some processes of a module, let them begin together, and return what each reports.
+
+    Each prints `ready`, waits for a line, and ends with one line of JSON. Raises Void.
+    """
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=ROOT, env={**os.environ, **environment}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(processes)
+    ]  # fmt: skip
+    for process in running:
+        if process.stdout is None or process.stdout.readline() != "ready\n":
+            _, err = process.communicate()
+            raise Void(f"a load process did not start: {err.strip()[-500:]}")
+    for process in running:
+        if process.stdin is not None:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+    return [_report(process) for process in running]
+
+
+def _report(process: "subprocess.Popen[str]") -> dict[str, Any]:
     out, err = process.communicate()
     if process.returncode != 0:
         raise Void(err.strip()[-500:] or f"a load process ended with {process.returncode}")
-    report: dict[str, float] = json.loads(out)
+    report: dict[str, Any] = json.loads(out)
     return report
+
+
+def of_reports(reports: list[dict[str, Any]], *, side: str, callers: int, **more: Any) -> Round:
+    """What load processes that began together report, as one round on many accounts."""
+    count = sum(report["count"] for report in reports)
+    return Round(
+        side=side,
+        shape="many",
+        callers=callers,
+        count=count,
+        per_second=count / max(report["seconds"] for report in reports),
+        p50_ms=max(report["p50_ms"] for report in reports),
+        p99_ms=max(report["p99_ms"] for report in reports),
+        histogram_ms=added(report["histogram_ms"] for report in reports),
+        **more,
+    )
+
+
+def added(histograms: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Several histograms of the same edges as one."""
+    total: Counter[str] = Counter()
+    for histogram in histograms:
+        total.update(histogram)
+    return dict(total)

@@ -15,7 +15,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from benchmarks.commands import Reserves, fresh_id
+from farebox.bench.commands import Reserves, fresh_id
 from libs.events.subjects import LEDGER_NOW_HEADER
 from libs.events.times import to_text
 from libs.runtime.joined import joined_lines

@@ -15,7 +15,11 @@ from typer.core import TyperGroup
 
 from farebox.services import SERVICES
 
-GROUPS = {"admin": "farebox.admin", "audit": "farebox.audit"}
+GROUPS = {
+    "admin": "farebox.admin",
+    "audit": "farebox.audit",
+    "bench": "farebox.bench.command",
+}
 
 
 class _Groups(TyperGroup):

@@ -9,11 +9,13 @@ from farebox.main import app
 
 def test_help_lists_every_command():
     text = CliRunner().invoke(app, ["--help"]).output
-    for word in ("up", "demo", "serve", "migrate", "provision", "admin", "audit"):
+    for word in ("up", "demo", "serve", "migrate", "provision", "admin", "audit", "bench"):
         assert f" {word} " in text, word
 
 
-@pytest.mark.parametrize("words", [["admin"], ["audit", "verify"], ["serve"], ["up"], ["demo"]])
+@pytest.mark.parametrize(
+    "words", [["admin"], ["audit", "verify"], ["bench", "ledger"], ["serve"], ["up"], ["demo"]]
+)
 def test_each_command_explains_itself(words):
     done = CliRunner().invoke(app, [*words, "--help"])
     assert done.exit_code == 0, done.output

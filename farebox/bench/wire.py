@@ -38,14 +38,14 @@ class Wire(asyncio.Protocol):
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(
-            lambda: cls(user, password), parts.hostname, parts.port
+            lambda: cls(user, password), parts.hostname or "127.0.0.1", parts.port or 4222
         )
         await asyncio.wait_for(wire.ready, 5)
         return wire
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its shape
-        transport.write(
+        self._transport.write(
             b"CONNECT " + orjson.dumps(self._login) + b"\r\n"
             + b"SUB %b.* 1\r\nPING\r\n" % self.inbox
         )  # fmt: skip
@@ -98,7 +98,9 @@ class Wire(asyncio.Protocol):
         return body + size + 2
 
     def _fail(self, error: Exception) -> None:
-        for future in [self.ready, *self._waiting.values()]:
+        if not self.ready.done():
+            self.ready.set_exception(error)
+        for future in self._waiting.values():
             if not future.done():
                 future.set_exception(error)
 
