@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from nats.aio.msg import Msg
-
 from farebox.bench.commands import Reserves, fresh_id
 from libs.events.subjects import LEDGER_NOW_HEADER
 from libs.events.times import to_text
@@ -49,7 +47,6 @@ class Bench:
         queue = CommandQueue(self.batch_size, time.monotonic)
         intake = Intake(0, 1, queue, self.settings, incarnation=1, reply=_never, quarantine=_never)
         subject, reply = "ledger.commands.0.use", "inbox.gateway.bench.123456"
-        messages = [Msg(None, subject, reply, raw, None) for raw in self.raw]  # type: ignore[arg-type]
         spent: dict[str, float] = {}
 
         def timed(stage: str, work: Callable[[], Any]) -> Any:
@@ -58,7 +55,7 @@ class Bench:
             spent[stage] = spent.get(stage, 0) + time.process_time() - began
             return result
 
-        timed("intake", lambda: [intake.receive(msg) for msg in messages])
+        timed("intake", lambda: [intake.receive(subject, reply, raw) for raw in self.raw])
         while not queue.empty:
             pendings = timed("take", queue.take)
             at = datetime.now(UTC)

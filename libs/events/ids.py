@@ -80,12 +80,12 @@ def partition_of(account_id: str, partitions: int) -> int:
 
     Raises ValueError for anything that is neither, or a stream beyond `partitions`.
     """
+    account = _ID.fullmatch(account_id)
+    if account is not None and account[1] == "acct":
+        return zlib.crc32(bytes.fromhex(account[2])) % partitions
     stream = _STREAM.fullmatch(account_id)
     if stream is None:
-        account = _ID.fullmatch(account_id)
-        if account is None or account[1] != "acct":
-            raise ValueError(f"not an account id: {account_id[:64]!r}")
-        return zlib.crc32(bytes.fromhex(account[2])) % partitions
+        raise ValueError(f"not an account id: {account_id[:64]!r}")
     partition = int(stream[1])
     if partition >= partitions:
         raise ValueError(f"{account_id} is not one of {partitions} partitions")

@@ -30,16 +30,18 @@ def accepted(
     kind: str, account_id: str, incarnation: int, events: Sequence[Told], position: int
 ) -> Answer:
     """The reply to an accepted command. `position` is that of its last event."""
-    if kind in SUMMED:
+    one = REPLIES.get(kind)
+    if one is not None:
+        reply, build, primary = one
+        data = build(_find(events, primary).data)
+    else:
         reply, name, add_up = SUMMED[kind]
         data = add_up([event.data for event in events if event.type == name])
-    else:
-        reply, build, primary = REPLIES[kind]
-        data = build(_find(events, primary).data)
     for event in reversed(events):
-        if "available" in event.data:
-            data["available"] = event.data["available"]
-            data["reserved"] = event.data["reserved"]
+        after = event.data
+        if "available" in after:
+            data["available"] = after["available"]
+            data["reserved"] = after["reserved"]
             break
     return {
         "reply": reply,

@@ -162,7 +162,7 @@ class Batch:
     def _decide(self, pending: Pending) -> bytes:
         command = pending.command
         slot = self.overlay.slot(command.account_id) or EMPTY
-        if self._is_anothers(command):
+        if command.kind == "Reserve" and self._is_anothers(command):
             return self._refuse(pending, Declined("unknown_reservation", parameter="caller_id"))
         try:
             decision = decide(self._state(command, slot), command, self.now)
@@ -190,8 +190,6 @@ class Batch:
 
     def _is_anothers(self, command: Command) -> bool:
         """Whether a Reserve names a hold that is open on another account."""
-        if command.kind != "Reserve":
-            return False
         found = self.overlay.reservation(command.caller_id)
         return found is not None and found.account_id != command.account_id
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from libs.events.codec import Malformed, decode_command
@@ -19,6 +18,7 @@ from libs.events.fingerprints import fingerprint
 from libs.events.ids import partition_of
 from libs.events.subjects import parse_command_subject
 from libs.runtime.metrics import counter
+from libs.runtime.sink import subscribe_sink
 from services.ledger.answers import unwritten
 from services.ledger.batch import Pending
 from services.ledger.command_key import command_key
@@ -38,24 +38,6 @@ busy = counter("ledger_busy_total", "Commands answered busy because too many wai
 
 Reply = Callable[[str, bytes], Awaitable[None]]
 Quarantine = Callable[[bytes, str], Awaitable[None]]
-
-
-class Sink(asyncio.Future[Msg]):
-    """Takes every message of a subscription at once.
-
-    nats-py hands what arrives to a subscription's future, if it has one, without the queue and
-    the task that stand between it and a callback; this future is never done.
-    """
-
-    def __init__(self, receive: Callable[[Msg], None]) -> None:
-        super().__init__()
-        self._receive = receive
-
-    def set_result(self, result: Msg) -> None:
-        try:
-            self._receive(result)
-        except Exception:  # raised here it would end the reading of the connection
-            log.exception("a message was not understood")
 
 
 class Intake:
@@ -85,7 +67,7 @@ class Intake:
 
     async def open(self, nc: Client) -> None:
         subject = f"ledger.commands.{self.partition}.*"
-        self._subscription = await nc.subscribe(subject, future=Sink(self.receive))
+        self._subscription = await subscribe_sink(nc, subject, self.receive)
         await nc.flush()
 
     async def close(self) -> None:
@@ -95,27 +77,27 @@ class Intake:
             self._subscription = None
         await asyncio.gather(*self._refusing)
 
-    def receive(self, msg: Msg) -> None:
+    def receive(self, subject: str, reply: str, data: bytes) -> None:
         """The class comes from the subject: only the server's permissions can be trusted."""
-        where = parse_command_subject(msg.subject)
-        if where is None or not msg.reply.startswith("inbox."):
+        where = parse_command_subject(subject)
+        if where is None or not reply.startswith("inbox."):
             # An event delivered here by a forged reply subject, or somebody without an inbox.
-            self._refuse("", msg.data, "no command subject, or no inbox to answer to")
+            self._refuse("", data, "no command subject, or no inbox to answer to")
             return
-        command = decode_command(msg.data)
+        command = decode_command(data)
         if isinstance(command, Malformed):
-            self._refuse(msg.reply, msg.data, command.error)
+            self._refuse(reply, data, command.error)
             return
         error = self._objection(command, where[1])
         if error:
-            self._refuse(msg.reply, msg.data, error)
+            self._refuse(reply, data, error)
             return
         waiting = len(self.queue)
         if waiting > self._busy_above and (command.kind in TAKES or waiting > self._busy_all_above):
             busy.inc()
-            self._spawn(self._answer(msg.reply, "Busy", command.account_id, BUSY))
+            self._spawn(self._answer(reply, "Busy", command.account_id, BUSY))
             return
-        self.queue.put(Pending(command, command_key(command), fingerprint(command), msg.reply))
+        self.queue.put(Pending(command, command_key(command), fingerprint(command), reply))
 
     def _objection(self, command: Command, cls: str) -> str | None:
         if not allowed_class(command, cls):

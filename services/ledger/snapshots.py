@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from types import MappingProxyType
+from sys import intern
 from typing import Any
 
 import orjson
 
 from libs.events.codec import load_event
 from libs.events.times import to_text
-from services.ledger.domain.reservations import held
+from services.ledger.domain.grants import from_data
+from services.ledger.domain.reservations import plain_hold
 from services.ledger.domain.state import (
     Account,
     Attempt,
@@ -61,18 +62,18 @@ def account_of(
         recharge = Recharge(**{**recharge, "attempt": Attempt(**attempt) if attempt else None})
     return Account(
         account_id=account_id,
-        unit=row["unit"],
-        plan=row["plan"],
+        unit=intern(row["unit"]),  # of many accounts alike: kept once, and near at hand
+        plan=intern(row["plan"]),
         closed=row["status"] == "closed",
         available=row["available"],
         reserved=row["reserved"],
         freezes=tuple(state["freezes"]),
         grants=tuple(
-            Grant(no, source, available, reserved, priority, expires_at, payment)
+            Grant(no, intern(source), available, reserved, priority, expires_at, payment)
             for no, available, reserved, priority, expires_at, source, payment in state["grants"]
         ),
         next_grant_no=state["next_grant_no"],
-        keys=MappingProxyType({key.key_id: key for key in map(_key_of, keys)}),
+        keys={key.key_id: key for key in map(_key_of, keys)},
         armed=row["armed"],
         recharge=recharge,
         next_expiry=_time(row["next_expiry"]),
@@ -88,7 +89,7 @@ def _key_of(row: Mapping[str, Any]) -> Key:
     return Key(
         key_id=f"key_{row['key_id'].hex}",
         lineage=f"key_{row['lineage'].hex}",
-        purpose=row["purpose"],
+        purpose=intern(row["purpose"]),
         allowed=tuple(allowed) if allowed is not None else None,
         expires_at=_time(row["expires_at"]),
         revoked=row["status"] == "revoked",
@@ -126,7 +127,9 @@ def reservation_of(account_id: str, state: bytes | None, body: bytes | None) -> 
     if state is None:
         if body is None:
             raise LookupError(f"an open hold of {account_id} without its event")
-        return held(account_id, load_event(body)["data"], limited=False)
+        data = load_event(body)["data"]
+        taken = from_data(data["from"])
+        return plain_hold(account_id, data, int(data["amount"]), taken, limited=False)
     values = orjson.loads(state)
     values[5] = tuple((no, part) for no, part in values[5])
     return Reservation(*values)

@@ -9,6 +9,7 @@ from libs.events.ids import new_id
 from libs.events.times import to_text
 from services.ledger.cold import CHANGING, LotChanges
 from services.ledger.domain.decide import decide
+from services.ledger.domain.evolve import evolve
 from services.ledger.domain.pasts import CLOSING, ended
 from services.ledger.domain.state import (
     Accepted,
@@ -23,6 +24,12 @@ from services.ledger.domain.state import (
 )
 
 CATALOGUE = "c" * 64
+
+
+def _folded(state: State, decision: Accepted) -> State:
+    for event in decision.events:
+        state = evolve(state, event)
+    return state
 
 
 @dataclass
@@ -52,6 +59,7 @@ class Rules:
         )  # fmt: skip
         decision = decide(state, command, Moment(self.at, to_text(self.at)))
         if isinstance(decision, Accepted):
+            assert _folded(state, decision) == decision.state, "deciding and folding differ"
             self._apply(decision)
         return decision
 

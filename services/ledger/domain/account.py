@@ -1,3 +1,5 @@
+from sys import intern
+
 from libs.events.commands import ChangePlan, CloseAccount, OpenAccount
 from libs.events.money import is_integral
 from services.ledger.domain.clawbacks import taking
@@ -72,5 +74,8 @@ def evolve_closed(account: Account, _data: Data) -> Account:
 
 def evolve_opened(account_id: str, data: Data) -> Account:
     return Account(
-        account_id=account_id, unit=data["unit"], plan=data["plan"], catalogue=data["catalogue"]
+        account_id=account_id,
+        unit=intern(data["unit"]),
+        plan=intern(data["plan"]),
+        catalogue=intern(data["catalogue"]),
     )

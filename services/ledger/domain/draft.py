@@ -36,8 +36,14 @@ class Draft:
     def move(self, kind: str, data: Data) -> None:
         """Add a money event; it carries the balances after it."""
         event = Event(kind, data, self.account_id, self.now.text)
-        self.state = self._evolve(self.state, event)
-        account = self.account
+        self.become(kind, data, self._evolve(self.state, event))
+
+    def become(self, kind: str, data: Data, state: State) -> None:
+        """Add a money event of which the state after it is known: what `evolve` would make."""
+        account = state.account
+        if account is None:
+            raise LookupError("no account in this draft")
+        self.state = state
         data["available"] = str(account.available)
         data["reserved"] = str(account.reserved)
-        self.events.append(event)
+        self.events.append(Event(kind, data, self.account_id, self.now.text))

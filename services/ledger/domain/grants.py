@@ -3,6 +3,7 @@
 import calendar
 from collections.abc import Iterable
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 from libs.events.commands import ExpireGrant, GrantCredits
@@ -91,19 +92,19 @@ def shift(
 
 def hold(grants: tuple[Grant, ...], taken: Allocation) -> tuple[Grant, ...]:
     """Move the parts from available to reserved, in the grants they name."""
+    if len(taken) == 1 and grants[0].no == taken[0][0]:
+        return (_held(grants[0], taken[0][1]), *grants[1:])
     parts = dict(taken)
-    held = []
-    for grant in grants:
-        part = parts.get(grant.no)
-        if part:
-            if part > grant.available:
-                raise ArithmeticError(f"grant {grant.no} below zero")
-            held.append(
-                grant._replace(available=grant.available - part, reserved=grant.reserved + part)
-            )
-        else:
-            held.append(grant)
-    return tuple(held)
+    return tuple(
+        [_held(grant, parts[grant.no]) if grant.no in parts else grant for grant in grants]
+    )
+
+
+def _held(grant: Grant, part: int) -> Grant:
+    no, source, available, reserved, priority, expires_at, payment = grant
+    if part > available:
+        raise ArithmeticError(f"grant {no} below zero")
+    return Grant(no, source, available - part, reserved + part, priority, expires_at, payment)
 
 
 def negative(allocation: Allocation) -> Allocation:
@@ -215,7 +216,7 @@ def evolve_granted(account: Account, data: Data) -> Account:
     amount = int(data["amount"])
     grant = Grant(
         no=data["grant_no"],
-        source=data["source"],
+        source=intern(data["source"]),
         available=amount,
         reserved=0,
         priority=data["priority"],

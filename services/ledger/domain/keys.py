@@ -1,6 +1,7 @@
 """API keys: the ledger knows a key's id, purpose and standing, never its secret (ACC-2)."""
 
 from datetime import timedelta
+from sys import intern
 
 from libs.events.commands import IssueKey, RevokeKey
 from libs.events.money import is_integral
@@ -104,7 +105,7 @@ def evolve_issued(account: Account, data: Data) -> Account:
     key = Key(
         key_id=data["key_id"],
         lineage=data["lineage"],
-        purpose=data["purpose"],
+        purpose=intern(data["purpose"]),
         allowed=tuple(allowed) if allowed is not None else None,
         expires_at=data["expires_at"],
         revoked=False,

@@ -25,6 +25,7 @@ from services.ledger.domain.grants import (
 from services.ledger.domain.keys import refuse_ended, refuse_key
 from services.ledger.domain.state import (
     Account,
+    Allocation,
     Conflict,
     Data,
     Declined,
@@ -38,39 +39,40 @@ from services.ledger.domain.state import (
 
 def decide_reserve(draft: Draft, command: Reserve) -> Declined | None:
     """Hold min(amount, available) if that is at least `at_least`; else decline (RSV-1, CRD-5)."""
-    data, account, now = command.data, draft.account, draft.now
-    refused = _refuse_standing(account) or refuse_key(
-        account, data.key_id, data.operation, now.text
-    )
+    asked = vars(command.data)  # where pydantic keeps the fields: attributes cost more, and
+    account, now = draft.account, draft.now  # nothing is decided more often than this
+    key_id, wanted, at_least = asked["key_id"], asked["amount"], asked["at_least"]
+    refused = _refuse_standing(account) or refuse_key(account, key_id, asked["operation"], now.text)
     if refused:
         return refused
-    for name, amount in (("amount", data.amount), ("at_least", data.at_least)):
-        if not is_integral(amount, account.unit):
-            return Declined("not_integral", parameter=name)
-    if account.available < data.at_least:
-        return insufficient(account, data.at_least)
-    room = spending.tightest(account, account.keys[data.key_id], now)
-    if room is not None and room.left < data.at_least:
-        return capped(account, data.at_least, room)
-    amount = min(data.amount, account.available, room.left if room else data.amount)
-    draft.move(
-        "CreditsReserved",
-        {
-            "res": command.caller_id,
-            "key_id": data.key_id,
-            "operation": data.operation,
-            "surface": data.surface,
-            "amount": str(amount),
-            "from": as_data(allocate(account.grants, amount)),
-            "expires_at": _later(now.at, data.hold_ms),
-            "at_deadline": data.at_deadline,
-            "catalogue": data.catalogue,
-            "fee": data.fee.model_dump(mode="json") if data.fee else None,
-            "attached_cost_ceiling": None,
-            "windows": {"day": now.text[:10], "month": now.text[:7]},
-            "tags": dict(data.tags),
-        },
-    )
+    if not is_integral(wanted, account.unit):
+        return Declined("not_integral", parameter="amount")
+    if not is_integral(at_least, account.unit):
+        return Declined("not_integral", parameter="at_least")
+    available = account.available
+    if available < at_least:
+        return insufficient(account, at_least)
+    room = spending.tightest(account, account.keys[key_id], now)
+    if room is not None and room.left < at_least:
+        return capped(account, at_least, room)
+    amount = min(wanted, available, room.left if room else wanted)
+    fee, day = asked["fee"], now.text[:10]
+    data = {
+        "res": command.caller_id,
+        "key_id": key_id,
+        "operation": asked["operation"],
+        "surface": asked["surface"],
+        "amount": str(amount),
+        "from": as_data(taken := allocate(account.grants, amount)),
+        "expires_at": _later(now.at, asked["hold_ms"]),
+        "at_deadline": asked["at_deadline"],
+        "catalogue": asked["catalogue"],
+        "fee": fee.model_dump(mode="json") if fee else None,
+        "attached_cost_ceiling": None,
+        "windows": {"day": day, "month": day[:7]},
+        "tags": dict(asked["tags"]),
+    }
+    draft.become("CreditsReserved", data, opened(account, held(account, data, amount, taken)))
     return None
 
 
@@ -216,7 +218,11 @@ def decide_expiry(draft: Draft, command: ExpireReservation) -> Refusal | None:
 
 
 def evolve_reserved(_state: State, account: Account, data: Data) -> State:
-    reservation = held(account.account_id, data, limited=account.limits is not None)
+    return opened(account, held(account, data, int(data["amount"]), from_data(data["from"])))
+
+
+def opened(account: Account, reservation: Reservation) -> State:
+    """The state once credits of an account are held."""
     amount = reservation.amount
     after = moved(
         spending.count(account, reservation.key_id, reservation.day, amount),
@@ -228,15 +234,22 @@ def evolve_reserved(_state: State, account: Account, data: Data) -> State:
     return State(after, reservation)
 
 
-def held(account_id: str, data: Data, *, limited: bool) -> Reservation:
-    """The hold that a CreditsReserved opened. Words that many holds share are kept once."""
+def held(account: Account, data: Data, amount: int, taken: Allocation) -> Reservation:
+    """The hold that a CreditsReserved opens; `amount` and `taken` are the event's, as numbers."""
+    return plain_hold(account.account_id, data, amount, taken, limited=account.limits is not None)
+
+
+def plain_hold(
+    account_id: str, data: Data, amount: int, taken: Allocation, *, limited: bool
+) -> Reservation:
+    """The same of an account that is not at hand. Words that many holds share are kept once."""
     return Reservation(
         data["res"],
         account_id,
         intern(data["key_id"]),
         intern(data["operation"]),
-        int(data["amount"]),
-        from_data(data["from"]),
+        amount,
+        taken,
         data["expires_at"],
         intern(data["at_deadline"]),
         intern(data["catalogue"]),

@@ -2,12 +2,11 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-from nats.aio.msg import Msg
 
 from libs.events.codec import encode_command
 from libs.events.ids import new_id
 from services.ledger.command_queue import CommandQueue
-from services.ledger.intake import Intake, Sink, malformed
+from services.ledger.intake import Intake, malformed
 from services.ledger.settings import LedgerSettings
 from tests.support.deciding import release, reserve
 
@@ -34,7 +33,7 @@ class World:
         self.quarantined.append((raw, error))
 
     def receive(self, raw, subject="ledger.commands.0.use", reply="inbox.gateway.1"):
-        Sink(self.intake.receive).set_result(Msg(None, subject, reply, raw))
+        self.intake.receive(subject, reply, raw)
 
 
 def a_reserve():
@@ -74,13 +73,3 @@ async def test_what_takes_is_refused_first_when_too_many_wait(waiting, busy):
     world.receive(a_reserve())
     await world.intake.close()
     assert [answer for _, answer in world.answers] == busy
-
-
-async def test_a_defect_does_not_end_the_reading_of_the_connection(caplog):
-    def broken(_):
-        raise RuntimeError("defect")
-
-    sink = Sink(broken)
-    sink.set_result(Msg(None, "a", "b", b""))
-    assert not sink.done()
-    assert "defect" in caplog.text
