@@ -125,6 +125,26 @@ on conflict (account_id) do update set
   head = excluded.head, armed = excluded.armed, next_expiry = excluded.next_expiry,
   state = excluded.state
 
+-- name: one
+-- The same for one command of one event, alone in its batch: without columns to take apart.
+with new_event as (
+  insert into ledger.events (partition, position, account_id, version, type, body, hash)
+  values ($1, $2, $3, $4, $5, $6, $7)
+), new_command as (
+  insert into ledger.commands (caller_id, kind, account_id, position, event_count, fingerprint)
+  values ($8, $9, $3, $2, 1, $10)
+), opened as (
+  insert into ledger.reservations
+    (partition, reservation_id, account_id, position, expires_at, amount, state)
+  select $1, $11::uuid, $3, $2, $12::text::timestamptz, $13::bigint, nullif($14::bytea, '')
+  where $11::uuid is not null
+), closed as (
+  delete from ledger.reservations where reservation_id = $15
+)
+update ledger.accounts set available = $16, reserved = $17, version = $4, position = $2,
+  head = $7, armed = $18, next_expiry = $19::text::timestamptz, state = $20
+where account_id = $3
+
 -- name: commands_by_key
 select c.caller_id, c.kind, c.account_id, c.position, c.event_count, c.fingerprint
 from unnest($1::text::uuid[], $2::text::smallint[], $3::text::uuid[])

@@ -155,6 +155,25 @@ class Columns:
     def note(self, note: Note, at: datetime) -> None:
         self.notes.append((bare(note.note_id), bare(note.account_id), note.kind, note.text, at))
 
+    @property
+    def is_one(self) -> bool:
+        """Whether all of it is one plain event of one account, as when one caller asks."""
+        few = len(self.events) == len(self.commands) == len(self.accounts) == 1
+        return few and len(self.opened) <= 1 and len(self.closed) <= 1 and not self.is_rare
+
+    def one(self) -> list[Any]:
+        """$2 onwards of the statement for one."""
+        caller, kind, *_, fingerprint = self.commands[0]
+        res, _, _, expires_at, amount, state = self.opened[0] if self.opened else (None,) * 6
+        available, reserved, _, _, _, armed, next_expiry, account = self.accounts[0][4:]
+        return [
+            *self.events[0],
+            *(caller, kind, fingerprint),
+            *(res, expires_at, amount, state),
+            self.closed[0] if self.closed else None,
+            *(available, reserved, armed, next_expiry, account),
+        ]
+
     def arguments(self) -> list[Any]:
         """$2 onwards of the hot statement, and of the longer one when this batch needs it.
 

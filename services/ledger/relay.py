@@ -140,6 +140,8 @@ class Relay:
                 if not await self._woken():
                     # Nobody publishes now: a stream that was made anew would not be noticed.
                     self.last = await self._stream_end(connection)
+                else:
+                    await asyncio.sleep(self._pace_s)  # let others come with it
                 continue
             messages = [(self._subjects[event[TYPE]], event[BODY]) for event in events]
             try:
@@ -152,7 +154,6 @@ class Relay:
             self.last = ack
             relayed.inc(len(events))
             if len(events) < BATCH:
-                # A batch costs the server a millisecond whatever is in it: let the next one fill.
                 await asyncio.sleep(self._pace_s)
 
     async def _woken(self) -> bool:

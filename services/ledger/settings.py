@@ -24,7 +24,8 @@ class LedgerSettings(Settings):
     relay_poll_s: float = 1.0
     """How often the log is looked at when no append wakes the relay."""
     relay_pace_s: float = 0.02
-    """The pause between two batches to the stream; an event that comes alone does not wait."""
+    """How long an event waits for others before it goes to the stream: a batch costs the server a
+    millisecond, and its disk a sync, whatever is in it."""
     batch_ceiling: int = 256
     """Commands decided and appended in one transaction, at most."""
     accounts_in_memory: int = 50_000

@@ -93,6 +93,7 @@ class Store:
         self.partition = partition
         self._append: Any = None
         self._append_rare: Any = None
+        self._append_one: Any = None
         self._commands: Any = None
         self._accounts: Any = None
 
@@ -127,6 +128,7 @@ class Store:
         )
         prepare = self.connection.prepare
         self._append = await prepare(SQL["log"] + SQL["balances"])
+        self._append_one = await prepare(SQL["one"])
         self._append_rare = await prepare(SQL["log"] + SQL["rare"] + SQL["accounts"])
         self._commands = await prepare(SQL["commands_by_key"])
         self._accounts = await prepare(SQL["accounts_by_id"])
@@ -206,6 +208,9 @@ class Store:
 
     async def append(self, columns: Columns) -> None:
         """One statement, one fsync: all of the batch or nothing of it."""
+        if columns.is_one:
+            await self._append_one.fetch(self.partition, *columns.one())
+            return
         statement = self._append_rare if columns.is_rare else self._append
         await statement.fetch(self.partition, *columns.arguments())
 
