@@ -6,6 +6,7 @@ docs.nats.io as "client protocol".
 """
 
 import asyncio
+import secrets
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -22,7 +23,8 @@ class Wire(asyncio.Protocol):
     """One connection; `request` waits for the answer on an inbox of its own."""
 
     def __init__(self, user: str, password: str) -> None:
-        self.inbox = f"inbox.{user}.bench".encode()
+        # Of its own: what two connections share, each would take for the answer to its own.
+        self.inbox = f"inbox.{user}.{secrets.token_hex(8)}".encode()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._login = {
             "user": user, "pass": password, "verbose": False, "headers": True,
