@@ -37,8 +37,12 @@ LATE = 25
 """Events before the account may be closed, so that it does not end before it was lived."""
 SETTINGS = settings(
     max_examples=150, stateful_step_count=40, derandomize=True, deadline=None, database=None,
-    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate], report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
 )  # fmt: skip
+"""A story that parts from the model is told as it was found: to make one of forty steps shorter
+takes minutes, and a test that runs into its time limit tells nothing. Which stories there are
+depends on the modules that are loaded, for hypothesis draws constants out of them too.
+"""
 
 
 def given(**named):
@@ -317,6 +321,5 @@ def test_the_rules_do_what_the_tiny_model_does():
 )
 def test_a_wrong_rule_is_found(monkeypatch, module, name, wrong):
     monkeypatch.setattr(module, name, wrong)
-    found_only = settings(SETTINGS, phases=[Phase.generate], report_multiple_bugs=False)
     with pytest.raises((AssertionError, ArithmeticError)):
-        run_state_machine_as_test(Machine, settings=found_only)
+        run_state_machine_as_test(Machine, settings=SETTINGS)
