@@ -67,7 +67,8 @@ class Installation:
 
         async def renew(nc: Client) -> None:
             await nc.jetstream().delete_stream(subjects.stream(0))
-            await nc.jetstream().add_stream(ledger_stream(0, first_position))
+            stream = ledger_stream(0).evolve(first_seq=first_position)
+            await nc.jetstream().add_stream(stream)
             await provision(nc, 1)
 
         asyncio.run(self._provision(renew))

@@ -167,6 +167,10 @@ select position, body from ledger.events where partition = $1 and position = any
 select reservation_id, account_id, amount, margin, count
 from ledger.refunded where reservation_id = any($1::uuid[])
 
+-- name: fees_given_back
+select distinct account_id, reservation_id, currency, -minor, schedule
+from ledger.fee_entries where reservation_id = any($1::uuid[]) and minor < 0
+
 -- name: lots_by_number
 select g.* from unnest($1::uuid[], $2::int[]) as n (account_id, grant_no)
 join ledger.granted g using (account_id, grant_no)

@@ -55,6 +55,7 @@ async def load(
         else _past(found, events)
         for named, found in past_rows.items()
     }
+    pasts.update(await _given_back(store, pasts))
     lots = await _lots(store, rare, {named: pasts[named] for named in refunds}) if rare else {}
     return Loaded(rows, events, pasts, lots)
 
@@ -152,6 +153,13 @@ def _charged(found: dict[str, CommandRow], events: dict[int, Recorded], refunded
         if kind in found:
             past = _ended(past, _of_type(events, found[kind], name))
     return past if past.how != "open" else Past("unknown")
+
+
+async def _given_back(store: Store, pasts: Mapping[Named, Past]) -> dict[Named, Past]:
+    """Those that expiry charged and a refund gave back: to settle them accrues the fee again."""
+    charged = {n: past for n, past in pasts.items() if past.how == "expired" and not past.fee}
+    fees = await store.fees_given_back(res for _, res in charged) if charged else {}
+    return {named: charged[named]._replace(fee=fees[named]) for named in charged if named in fees}
 
 
 def _ended(past: Past, event: Recorded) -> Past:

@@ -191,6 +191,7 @@ fee_entries = Table(
     column("minor", Big),
     column("schedule", Text),
     PrimaryKeyConstraint("partition", "position"),
+    Index("fee_entries_reservation_id_idx", "reservation_id", postgresql_where=text("minor < 0")),
     postgresql_with=INSERT_ONLY,
 )
 """Fixed fees of invocations, in minor units, negative when given back. Never part of a balance."""

@@ -12,7 +12,7 @@ from libs.events.codec import load_event
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare, literal, transposed
 from services.ledger.command_key import CommandKey, key_columns, key_in_row
-from services.ledger.domain.state import Account, Lot, Refunded, Reservation
+from services.ledger.domain.state import Account, Data, Lot, Refunded, Reservation
 from services.ledger.snapshots import account_of, lot_of, reservation_of
 from services.ledger.statements import load
 
@@ -189,6 +189,16 @@ class Store:
         ids = [bare(res) for res in reservations]
         rows = await self.connection.fetch(SQL["refunded"], ids)
         return {(f"acct_{row[1].hex}", f"req_{row[0].hex}"): Refunded(*row[2:5]) for row in rows}
+
+    async def fees_given_back(self, reservations: Iterable[str]) -> dict[tuple[str, str], Data]:
+        """The fees of these that were given back at any time, by account and reservation."""
+        ids = [bare(res) for res in reservations]
+        rows = await self.connection.fetch(SQL["fees_given_back"], ids)
+        names = ("currency", "minor", "schedule")
+        return {
+            (f"acct_{row[0].hex}", f"req_{row[1].hex}"): dict(zip(names, row[2:5], strict=True))
+            for row in rows
+        }
 
     async def lots_by_number(self, named: Sequence[tuple[str, int]]) -> dict[str, dict[int, Lot]]:
         accounts = [bare(account_id) for account_id, _ in named]

@@ -17,7 +17,7 @@ import orjson
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare, instant
 from services.ledger.command_key import CommandKey, key_columns
-from services.ledger.domain.state import Lot, Refunded, Reservation
+from services.ledger.domain.state import Data, Lot, Refunded, Reservation
 from services.ledger.snapshots import account_of, lot_of, reservation_of
 from services.ledger.store import CommandRow, LogEnd, Slot
 
@@ -219,6 +219,16 @@ class Session:
         rows = self._alive().refunds
         found = [rows[bare(res)] for res in reservations if bare(res) in rows]
         return {(f"acct_{row[1]}", f"req_{row[0]}"): Refunded(*row[2:5]) for row in found}
+
+    async def fees_given_back(self, reservations: Iterable[str]) -> dict[tuple[str, str], Data]:
+        ids = {bare(res) for res in reservations}
+        return {
+            (f"acct_{account}", f"req_{res}"): {
+                "currency": currency, "minor": -minor, "schedule": schedule,
+            }
+            for _, account, res, currency, minor, schedule in self._alive().fees
+            if res in ids and minor < 0
+        }  # fmt: skip
 
     async def lots_by_number(self, named: Sequence[tuple[str, int]]) -> dict[str, dict[int, Lot]]:
         lots, found = self._alive().lots, {}

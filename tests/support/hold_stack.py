@@ -9,6 +9,7 @@ import encodings.idna  # noqa: F401  (loaded on first use, which may be after th
 import json
 import os
 import pwd
+import signal
 import sys
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background leaves Ctrl-C ignored, also to its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if len(sys.argv) > 2:
         become(sys.argv[2])
     main(Path(sys.argv[1]))

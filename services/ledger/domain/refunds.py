@@ -170,6 +170,7 @@ def evolve_refunded(state: State, account: Account, data: Data) -> State:
                 refunded.amount + amount, refunded.margin + int(data["margin"]), data["refund_no"]
             ),
             accrued=None if data["fee_reversed"] else past.accrued,
+            fee=data["fee_reversed"] or past.fee,
         )
     return State(account, state.reservation, past, lots)
 

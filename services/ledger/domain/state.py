@@ -220,7 +220,7 @@ class Past(NamedTuple):
     """What the log says of a reservation that is not open.
 
     `how` is settled, released, expired or unknown; `position` is where it was closed. For a late
-    settlement: the `amount` it held last, and the `fee` that was given back with it. For a refund:
+    settlement: the `amount` it held last, and the `fee` that was given back since. For a refund:
     the data of the events that charged for it, the fee that stands `accrued`, and what went back.
     """
 

@@ -14,7 +14,7 @@ from libs.runtime.positions import Incarnation
 from libs.runtime.streams import mark, provision
 from services.ledger import stream_rebuild
 from services.ledger.incarnations import incarnations
-from services.ledger.invariants import Invariants
+from services.ledger.invariants import WholeLog
 from services.ledger.relay import Relay
 from services.ledger.stream_rebuild import RebuildError, compare, rebuild
 from tests.support.database import PARTITIONS
@@ -162,7 +162,7 @@ async def test_a_rebuilt_stream_holds_the_log_from_there_on(place):
     assert started["type"] == "IncarnationStarted"
     assert started["data"]["first_position"] == len(log) + 1
     assert begun in await incarnations(place.reading, 0, 1, begun.number)
-    whole = Invariants()
+    whole = WholeLog()
     for body in now:
         whole.apply(orjson.loads(body))
     assert whole.finish() == []

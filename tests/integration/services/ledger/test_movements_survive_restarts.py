@@ -48,8 +48,8 @@ def told(replies):
     return [reply["data"].get("code", reply["reply"]) for reply in replies]
 
 
-def extend(account, res, at):
-    data = {"res": res, "total": 90, "hold_ms": 60_000, "used_so_far": 0}
+def extend(account, res, at, used=0):
+    data = {"res": res, "total": 90, "hold_ms": 60_000, "used_so_far": used}
     return command(c.Extend, account, data, caller_id=f"extend:{res}:1", deadline=at)
 
 
@@ -125,6 +125,32 @@ async def test_late_settlement_accrues_the_fee_again(bench, database):
     assert await fees(bench, account) == [1, 1, -1, -1, 1]
     await bench.run(refund(account, res, 5, whole=True))
     assert await fees(bench, account) == [1, 1, -1, -1, 1, -1]
+    assert await differences(database) == []
+
+
+@pytest.mark.requirement("PRC-3", "RSV-4")
+@pytest.mark.parametrize("forgotten", [False, True], ids=["from memory", "from the log"])
+async def test_a_call_settled_after_its_whole_refund_bears_the_fee_once_more(
+    bench, database, forgotten
+):
+    """Expiry charged what was used, a refund gave all of it back, and then it is settled."""
+    account, key = await rich(bench)
+    res = new_id("req")
+    charged = {"fee": FEE, "at_deadline": "charge"}
+    await bench.run(reserve(account, key, 90, bench.at, res=res, **charged))
+    await bench.run(extend(account, res, bench.at, used=20))
+    bench.clock.advance(61.0)
+    steps = [
+        (expire(account, res), [1]),
+        (refund(account, res, 20, 1, whole=True), [1, -1]),
+        (settle(account, res, 50), [1, -1, 1]),
+        (refund(account, res, 30, 2, whole=True), [1, -1, 1, -1]),
+    ]
+    for step, accrued in steps:
+        (reply,) = await bench.run(step)
+        assert await fees(bench, account) == accrued, reply
+        if forgotten:
+            await bench.writer.take_over()
     assert await differences(database) == []
 
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
-import orjson
 import pytest
 
 from libs.events.ids import new_id
@@ -13,13 +12,14 @@ from services.ledger.schema import INSERT_ONLY, PARTITION_SIZE
 from services.ledger.writer import NotLeading
 from tests.support.database import Database
 from tests.support.deciding import grant, open_account
+from tests.support.log_builder import LogBuilder
+from tests.support.log_rows import INSERT_EVENT
 from tests.support.writing import Bench, open_bench
 
 pytestmark = pytest.mark.requirement("AUD-1")
 
 BOUNDARY = 2 * PARTITION_SIZE
 RANGE = f"events_{BOUNDARY}"
-LAST = orjson.dumps({"occurred_at": "2026-11-20T12:00:00.000000Z", "incarnation": 1})
 
 
 @pytest.fixture
@@ -35,12 +35,9 @@ async def superuser(stack: Any, template: str) -> AsyncIterator[Any]:
 
 async def bench_at(database: Database, connection: Any, position: int) -> Bench:
     """A writer whose log ends at a position: everything before it was, as it were, long ago."""
-    await connection.execute(
-        "insert into ledger.events (partition, position, account_id, version, type, body, hash) "
-        "values (0, $1, gen_random_uuid(), 1, 1, $2, sha256($2))",
-        position,
-        LAST,
-    )
+    log = LogBuilder(position=position - 1)
+    log.account()
+    await connection.execute(INSERT_EVENT, *log.rows[0])
     return await open_bench(database.dsn("ledger"))
 
 

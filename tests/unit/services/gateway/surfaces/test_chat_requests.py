@@ -95,11 +95,12 @@ def test_no_unknown_field_passes(name: str, value: object):
     assert caught.value.param.startswith(name)
 
 
+# All but surrogates, said by category: text() says it by codec, for which hypothesis in a fresh
+# clone tries every character there is, for seconds.
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
 
