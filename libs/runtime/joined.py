@@ -43,6 +43,12 @@ def joined_lines(messages: Iterable[tuple[str, bytes]], headers: dict[str, str])
     return b"".join(parts)
 
 
+async def publish_along(nc: Client, subject: str) -> None:
+    """Publish an empty message that leaves with the next flush, not by itself."""
+    if not nc.is_closed:
+        await write_joined(nc, f"PUB {subject} 0\r\n\r\n".encode())
+
+
 async def write_joined(nc: Client, lines: bytes) -> None:
     """Hand finished protocol lines to the connection, in order with what it writes itself.
 

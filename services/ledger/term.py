@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from libs.events import subjects
 from libs.runtime.clock import Clock
 from libs.runtime.database import connect
-from libs.runtime.joined import publish_joined
+from libs.runtime.joined import publish_along, publish_joined
 from libs.runtime.metrics import gauge
 from libs.runtime.positions import Incarnation
 from libs.runtime.quarantine import quarantine
@@ -31,6 +31,10 @@ from services.ledger.writer import CannotWrite, Writer
 
 log = logging.getLogger(__name__)
 
+TURNS_TO_SEND = 2
+"""Turns of the event loop after which what was published is on its way: one wakes the client's
+flusher, at the end of the next the loop writes. Deciding the next batch first, without a pause,
+would keep every caller of this one waiting meanwhile."""
 LAST_WORDS_S = 2.0
 """How long a term that failed may take to leave NATS."""
 
@@ -181,12 +185,15 @@ class Term:
         # A reply that cannot be sent is lost like one on the wire: its caller asks again.
         with contextlib.suppress(nats.errors.Error):
             await publish_joined(self.ground.nc, replies, {subjects.LEDGER_NOW_HEADER: ledger_now})
+        for _ in range(TURNS_TO_SEND):
+            await asyncio.sleep(0)
 
     async def _committed(self, events: list[EventRow]) -> None:
         self.relay.committed(events)
-        # A hint that spares the reader its poll interval; losing one costs nothing else.
+        # A hint that spares the reader its poll interval; it leaves with the replies, and losing
+        # one, or sending it later, costs nothing else.
         with contextlib.suppress(nats.errors.Error):
-            await self.ground.nc.publish(subjects.committed(self.ground.partition), b"")
+            await publish_along(self.ground.nc, subjects.committed(self.ground.partition))
 
     async def _quarantine(self, raw: bytes, error: str) -> None:
         with contextlib.suppress(nats.errors.Error):

@@ -179,10 +179,11 @@ class Writer:
             # A zombie's decisions must not leave either: prove that the lock still lives.
             await self.store.still_leads()
         self.working.merge(batch.overlay)
+        if written:
+            await self._committed(written)
         await self._reply(batch.replies, batch.now.text)
         fault("before_reply")
         if written:
-            await self._committed(written)
             await self._ensure_room()
         return None
 
