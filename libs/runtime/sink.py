@@ -33,7 +33,10 @@ async def subscribe_sink(nc: Client, subject: str, receive: Receive) -> Subscrip
     client: Any = nc
     if not isinstance(client._ps, SinkParser):  # noqa: SLF001
         client._ps = SinkParser(client._ps)  # noqa: SLF001
-    client._ps.sinks[b"%d" % subscription._id] = sink.take  # noqa: SLF001
+    sinks = client._ps.sinks  # noqa: SLF001
+    for ended in [sid for sid in sinks if int(sid) not in client._subs]:  # noqa: SLF001
+        del sinks[ended]
+    sinks[b"%d" % subscription._id] = sink.take  # noqa: SLF001
     return subscription
 
 
@@ -100,8 +103,8 @@ class SinkParser(Parser):
             if after > end:
                 whole = False
                 break
-            reply = fields[2].decode() if len(fields) == 4 else ""
-            take(fields[0].decode(), reply, data[line + 2 : after - 2])
+            reply = fields[2].decode(errors="replace") if len(fields) == 4 else ""
+            take(fields[0].decode(errors="replace"), reply, data[line + 2 : after - 2])
             count, size_in_all, start = count + 1, size_in_all + size, after
         if count:
             stats = self.nc.stats

@@ -25,6 +25,7 @@ from services.ledger.domain.state import (
     Moment,
     Past,
     Refusal,
+    Reservation,
     State,
 )
 from services.ledger.store import CommandRow, Slot
@@ -97,7 +98,8 @@ class Batch:
         self.refused: list[CommandKey] = []
         """Commands that were not accepted: the log is asked for them before they are answered."""
         self._keys: dict[str, tuple[str, Event | None, int]] = {}
-        self._open_positions: dict[str, int] = {}
+        self._first: dict[str, tuple[Reservation, int]] = {}
+        """Holds opened in this batch as their event says, and where that stands."""
         self._lots = LotChanges()
 
     def run(self, pending: Pending) -> None:
@@ -116,8 +118,9 @@ class Batch:
                     changed.account, before, changed.version, changed.position, changed.head
                 )
         for res, reservation in self.overlay.opened.items():
-            if res in self._open_positions:
-                columns.open(reservation, self._open_positions[res])
+            if res in self._first:
+                first, position = self._first[res]
+                columns.open(reservation, position, as_opened=reservation is first)
             else:
                 columns.extend(reservation)
         columns.lots(self._lots)
@@ -189,9 +192,12 @@ class Batch:
         return orjson.dumps(unwritten("Malformed", account_id, incarnation, {"error": error}))
 
     def _is_anothers(self, command: Command) -> bool:
-        """Whether a Reserve names a hold that is open on another account."""
+        """Whether a Reserve names a hold of another account: open, or ended in this batch."""
         found = self.overlay.reservation(command.caller_id)
-        return found is not None and found.account_id != command.account_id
+        if found is None:
+            past = self.overlay.closed.get(command.caller_id)
+            return past is not None and past.account_id != command.account_id
+        return found.account_id != command.account_id
 
     def _state(self, command: Command, slot: Slot) -> State:
         res = named_reservation(command)
@@ -295,7 +301,7 @@ class Batch:
         if state.reservation is None:
             raise AssertionError("a hold was opened that the state does not know")
         self.overlay.open(state.reservation)
-        self._open_positions[state.reservation.res] = position
+        self._first[state.reservation.res] = (state.reservation, position)
         self._fee(event, "fee", position)
 
     def _extended(self, _event: Event, state: State, _position: int) -> None:
@@ -320,7 +326,7 @@ class Batch:
             return
         past = Past("open", None, reservation.amount, None, event.account_id, (), reservation.fee)
         self.overlay.close(res, ended(past, event.type, event.data, position))
-        if self._open_positions.pop(res, None) is None:
+        if self._first.pop(res, None) is None:
             self.columns.closed.append(bare(res))
 
     def _fee(self, event: Event, name: str, position: int) -> None:

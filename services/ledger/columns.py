@@ -48,7 +48,10 @@ class Columns:
             or self.changed_lots
         )
 
-    def open(self, reservation: Reservation, position: int) -> None:
+    def open(self, reservation: Reservation, position: int, *, as_opened: bool) -> None:
+        """A new hold; `as_opened`: as its event says, not extended since."""
+        # All that the event does not say is whether the account had limits then.
+        plain = as_opened and not reservation.limited
         self.opened.append(
             (
                 bare(reservation.res),
@@ -56,8 +59,7 @@ class Columns:
                 position,
                 reservation.expires_at,
                 reservation.amount,
-                # All that its event does not say is whether the account had limits then.
-                reservation_state(reservation) if reservation.limited else b"",
+                b"" if plain else reservation_state(reservation),
             )
         )
 

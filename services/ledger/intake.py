@@ -64,6 +64,7 @@ class Intake:
         self._quarantine = quarantine
         self._subscription: Subscription | None = None
         self._refusing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def open(self, nc: Client) -> None:
         subject = f"ledger.commands.{self.partition}.*"
@@ -72,13 +73,18 @@ class Intake:
 
     async def close(self) -> None:
         """Take no more; what was delivered is still queued."""
-        if self._subscription is not None:
-            await self._subscription.drain()  # type: ignore[no-untyped-call]
-            self._subscription = None
+        try:
+            if self._subscription is not None:
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
+                self._subscription = None
+        finally:
+            self._closed = True  # also when the drain was cut off: nobody takes what would come
         await asyncio.gather(*self._refusing)
 
     def receive(self, subject: str, reply: str, data: bytes) -> None:
         """The class comes from the subject: only the server's permissions can be trusted."""
+        if self._closed:
+            return
         where = parse_command_subject(subject)
         if where is None or not reply.startswith("inbox."):
             # An event delivered here by a forged reply subject, or somebody without an inbox.

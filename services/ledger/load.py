@@ -94,7 +94,8 @@ def _on_closed(
     named = set()
     for pending in batch:
         res = named_reservation(pending.command)
-        if res is None or res in working.reservations:
+        held = working.reservations.get(res) if res is not None else None
+        if res is None or (held and held.account_id == pending.command.account_id):
             continue
         if pending.key not in rows and pending.key not in working.commands:
             named.add((pending.command.account_id, res))

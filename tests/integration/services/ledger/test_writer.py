@@ -259,6 +259,32 @@ async def test_time_in_the_log_never_runs_backwards(bench, database):
     assert times == sorted(times)
 
 
+@pytest.mark.requirement("RSV-5")
+async def test_a_hold_extended_in_the_batch_that_opened_it_survives_a_restart(bench, database):
+    account, key = await rich(bench)
+    res = new_id("req")
+    more = {"res": res, "total": 500, "hold_ms": 60_000, "used_so_far": 90}
+    hold = reserve(account, key, 100, bench.at, res=res)
+    extend = command(
+        c.Extend,
+        account,
+        more,
+        caller_id=f"extend:{res}:1",
+        deadline=bench.at + timedelta(seconds=5),
+    )
+    replies = await bench.run(hold, extend)
+    assert [reply["reply"] for reply in replies] == ["Reserved", "Extended"]
+    kept = bench.writer.working.reservations[res]
+    again = await open_bench(database.dsn("ledger"))
+    try:
+        assert again.writer.working.reservations[res] == kept
+        (settled,) = await again.run(settle(account, res, 400))
+        assert settled["data"]["flags"] == []
+    finally:
+        await again.close()
+    assert await row(bench, account) == (600, 0)
+
+
 async def test_free_text_stands_beside_the_log_only(bench):
     account, _ = await rich(bench)
     given = {"source": "admin", "amount": 1, "priority": 0, "note": "for Jane Doe"}
