@@ -158,7 +158,7 @@ class Writer:
 
     async def _process(self, pendings: Sequence[Pending], *, look_first: bool = False) -> None:
         look_first = look_first or self._doubtful > 0
-        self._doubtful -= self._doubtful > 0
+        self._doubtful = max(0, self._doubtful - 1)
         batch, proven = await self._decided(pendings, look_first=look_first)
         written = batch.columns.events
         if written:
