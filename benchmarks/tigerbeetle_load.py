@@ -12,6 +12,7 @@ import gc
 import importlib
 import itertools
 import json
+import os
 import random
 import sys
 import time
@@ -129,8 +130,14 @@ async def run(
 async def ask(address: str, tasks: int, seconds: float, patience_s: float) -> None:
     tb = client_module()
     client = tb.ClientAsync(cluster_id=0, replica_addresses=address)
-    print(json.dumps(await run(tb, client, tasks, seconds, patience_s)), flush=True)
-    # Only now: with a request that nobody answers, closing fails and would hide what went wrong.
+    try:
+        report = await run(tb, client, tasks, seconds, patience_s)
+    except SystemExit as end:
+        # With a request that nobody answers the client cannot be closed, and its own thread may
+        # call into an interpreter that is being taken down: then this would end with SIGSEGV.
+        print(end, file=sys.stderr, flush=True)
+        os._exit(1)
+    print(json.dumps(report), flush=True)
     await client.close()
 
 
