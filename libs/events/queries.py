@@ -15,6 +15,7 @@ from libs.events.fields import (
     AttemptId,
     Balance,
     Basis,
+    CallId,
     Caps,
     Count,
     Flag,
@@ -154,6 +155,22 @@ class RequestQuestion(Question):
     res: ReservationId
 
 
+class AttachedCall(Facts):
+    """A call that ran under a reservation: bound and cost in nanos of the catalogue's currency.
+
+    `cost` is null until it was detached; one that was not by `until` is counted at its bound.
+    """
+
+    call_id: CallId
+    cost_bound: NanosOrZero
+    until: Instant
+    cost: NanosOrZero | None
+    above_bound: Flag
+    usage: dict[str, Any] | None
+    model: Name | None
+    route: Name | None
+
+
 class RequestFacts(Facts):
     """The receipt of one request, every column of its projection."""
 
@@ -187,6 +204,7 @@ class RequestFacts(Facts):
     opened_position: Count | None
     closed_position: Count | None
     available_after: Balance | None
+    calls: tuple[AttachedCall, ...] | None
 
 
 class EventsQuestion(Question):

@@ -195,6 +195,12 @@ REPLIES: dict[str, tuple[str, Callable[[Data], Data], tuple[str, ...]]] = {
     "Reserve": ("Reserved", _pick("res", "amount", "expires_at"), ("CreditsReserved",)),
     "Settle": ("Settled", _settled, ("CreditsCharged",)),
     "Release": ("Released", _released, ("CreditsReleased",)),
+    "Attach": (
+        "Attached",
+        _pick("res", "call_id", "cost_bound", "until"),
+        ("CallAttached",),
+    ),
+    "Detach": ("Detached", _pick("res", "call_id", "cost"), ("CallDetached",)),
     "ExpireReservation": ("Released", _expired, ("ReservationExpired",)),
     "ConfigureRecharge": ("Configured", _attempt, ("RechargeConfigured",)),
     "StartRecharge": ("Started", _attempt, ("RechargeStarted",)),

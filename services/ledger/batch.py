@@ -38,7 +38,9 @@ EMPTY = Slot(None, 0, bytes(32), 0)
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
 
-NAME_RESERVATIONS = frozenset({"Extend", "Settle", "Release", "ExpireReservation", "Refund"})
+NAME_RESERVATIONS = frozenset(
+    {"Extend", "Settle", "Release", "Attach", "Detach", "ExpireReservation", "Refund"}
+)
 NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
 
 
@@ -304,7 +306,7 @@ class Batch:
         self._first[state.reservation.res] = (state.reservation, position)
         self._fee(event, "fee", position)
 
-    def _extended(self, _event: Event, state: State, _position: int) -> None:
+    def _changed(self, _event: Event, state: State, _position: int) -> None:
         if state.reservation is not None:
             self.overlay.open(state.reservation)
 
@@ -363,7 +365,9 @@ EFFECTS: Mapping[str, Callable[[Batch, Event, State, int], None]] = {
     **dict.fromkeys(CHANGING, Batch._changes_lots),  # noqa: SLF001
     "CreditsRefunded": Batch._refunded,  # noqa: SLF001
     "CreditsReserved": Batch._opened,  # noqa: SLF001
-    "ReservationExtended": Batch._extended,  # noqa: SLF001
+    "ReservationExtended": Batch._changed,  # noqa: SLF001
+    "CallAttached": Batch._changed,  # noqa: SLF001
+    "CallDetached": Batch._changed,  # noqa: SLF001
     "CreditsCharged": Batch._charged,  # noqa: SLF001
     "CreditsReleased": Batch._returned,  # noqa: SLF001
     "ReservationExpired": Batch._returned,  # noqa: SLF001

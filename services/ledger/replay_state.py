@@ -47,9 +47,9 @@ class Refunds(NamedTuple):
 
 
 class Hold:
-    """An open reservation: what it holds, in all and of each grant."""
+    """An open reservation: what it holds, in all and of each grant, and the calls under it."""
 
-    __slots__ = ("account_id", "amount", "expires_at", "of", "position")
+    __slots__ = ("account_id", "amount", "calls", "ceiling", "expires_at", "of", "position")
 
     def __init__(self, account_id: str, position: int) -> None:
         self.account_id = account_id
@@ -57,6 +57,9 @@ class Hold:
         self.amount = 0
         self.expires_at = ""
         self.of: dict[int, int] = {}
+        self.ceiling: int | None = None
+        self.calls: dict[str, tuple[int, str, int | None]] = {}
+        """Per call its bound, until when it may run, and its cost once it was detached."""
 
 
 class Account:

@@ -71,7 +71,7 @@ def receipt(row: Row) -> dict[str, Any]:
         "opened_at": time_text(row["opened_at"]),
         "closed_at": time_text(row["closed_at"]),
         **{name: digits(row[name]) for name in AMOUNTS},
-        **{name: json_value(row[name]) for name in ("usage", "attempts", "fee", "tags")},
+        **{name: json_value(row[name]) for name in ("usage", "attempts", "fee", "tags", "calls")},
     }
     del data["partition"]
     return data

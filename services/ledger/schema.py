@@ -305,6 +305,7 @@ requests = Table(
     column("opened_position", Big),
     column("closed_position", Big, null=True),
     column("available_after", Big, null=True),
+    column("calls", JSONB, null=True),
     PrimaryKeyConstraint("reservation_id"),
     CheckConstraint("state in ('open', 'settled', 'released', 'expired')", name="state"),
     Index("requests_account_id_opened_position_idx", "account_id", text("opened_position desc")),

@@ -14,6 +14,7 @@ from services.ledger.domain.reservations import plain_hold
 from services.ledger.domain.state import (
     Account,
     Attempt,
+    Call,
     Counter,
     Due,
     Grant,
@@ -119,7 +120,8 @@ def _time(at: datetime | None) -> str | None:
 
 
 def reservation_state(reservation: Reservation) -> bytes:
-    return orjson.dumps(tuple(reservation))
+    *values, calls = reservation
+    return orjson.dumps((*values, [tuple(call) for call in calls]))
 
 
 def reservation_of(account_id: str, state: bytes | None, body: bytes | None) -> Reservation:
@@ -132,4 +134,6 @@ def reservation_of(account_id: str, state: bytes | None, body: bytes | None) -> 
         return plain_hold(account_id, data, int(data["amount"]), taken, limited=False)
     values = orjson.loads(state)
     values[5] = tuple((no, part) for no, part in values[5])
+    if len(values) == len(Reservation._fields):  # rows of older versions end before the calls
+        values[-1] = tuple(Call(*call) for call in values[-1])
     return Reservation(*values)

@@ -74,7 +74,7 @@ class World:
         rotates = rng.choice(customer.keys) if customer.keys and rng.random() < 0.7 else None
         command = d.issue_key(
             customer.account_id, key_id, self.deadline(), rotates=rotates,
-            overlap_ms=rng.randrange(5000), **caps,
+            overlap_ms=rng.randrange(5000), purpose=rng.choice(("inference", "service")), **caps,
         )  # fmt: skip
         answer = await self.ask(who, command)
         if answer is not None and answer["reply"] == "Issued":
@@ -144,6 +144,7 @@ class Caller:
             customer.account_id, rng.choice(customer.keys[-3:]), amount, deadline, res=res,
             at_least=rng.randrange(1, amount + 1), hold_ms=rng.randrange(200, 6000),
             at_deadline=rng.choice(("release", "charge")), fee=rng.choice((None, FEE)),
+            attached_cost_ceiling=rng.choice((None, 300)),
         )  # fmt: skip
         answer = await world.ask(self.name, command, 4.0)
         if answer is None:
@@ -156,6 +157,8 @@ class Caller:
         held, fate = int(answer["data"]["amount"]), rng.random()
         if fate < 0.2:
             await self._extend(customer, res, held)
+        if command.data.attached_cost_ceiling and fate < 0.6:
+            await self._call(customer, res)
         if fate < 0.1:
             return  # the client died; its hold expires
         if rng.random() < 0.1:
@@ -173,6 +176,22 @@ class Caller:
             deadline=self.world.deadline(),
         )  # fmt: skip
         await self.world.ask(self.name, command, 4.0)
+
+    async def _call(self, customer: Customer, res: str) -> None:
+        """One call under the hold; its caller may forget it, or be told late that it may run."""
+        rng, call = self.rng, f"call-{self.rng.getrandbits(64):016x}"
+        bound, deadline = rng.randrange(200), self.world.deadline()
+        command = d.attach(
+            customer.account_id, res, call, bound, deadline, hold_ms=rng.randrange(1, 800)
+        )
+        answer = await self.world.ask(self.name, command, 4.0)
+        if answer is None or answer["reply"] == "Attached":
+            await asyncio.sleep(rng.expovariate(10))
+            if rng.random() < 0.9:
+                cost = 0 if answer is None else rng.randrange(bound + 20)
+                command = d.detach(customer.account_id, res, call, cost)
+                if await self.world.ask(self.name, command, 2.0) is None:
+                    self.world.journal.append(command)
 
     async def _close(self, customer: Customer, res: str, held: int) -> None:
         rng = self.rng

@@ -24,6 +24,8 @@ from services.ledger.domain.state import (
 )
 
 CATALOGUE = "c" * 64
+HELD = ("CreditsReserved", "ReservationExtended", "CallAttached", "CallDetached")
+"""The events after which a reservation stands open, and changed."""
 
 
 def _folded(state: State, decision: Accepted) -> State:
@@ -84,7 +86,7 @@ class Rules:
         self.accounts[account.account_id] = account
         for event in decision.events:
             self.events.append(event)
-            if event.type in ("CreditsReserved", "ReservationExtended"):
+            if event.type in HELD:
                 self.reservations[event.data["res"]] = decision.state.reservation
             if event.type in CLOSING:
                 self._end(event)
@@ -156,6 +158,19 @@ def settle(account_id: str, res: str, charge: int, **data: Any) -> c.Command:
 def release(account_id: str, res: str, **data: Any) -> c.Command:
     given = {"res": res, "reason_code": "provider_failed", **data}
     return command(c.Release, account_id, given, caller_id=res)
+
+
+def attach(
+    account_id: str, res: str, call: str, bound: int, deadline: datetime, *, hold_ms: int = 30_000
+) -> c.Command:
+    data = {"res": res, "call_id": call, "cost_bound": bound, "hold_ms": hold_ms}
+    caller = f"attach:{call}"
+    return command(c.Attach, account_id, data, caller_id=caller, deadline=deadline)
+
+
+def detach(account_id: str, res: str, call: str, cost: int, **data: Any) -> c.Command:
+    given = {"res": res, "call_id": call, "cost": cost, **data}
+    return command(c.Detach, account_id, given, caller_id=f"detach:{call}")
 
 
 def expire(account_id: str, res: str) -> c.Command:

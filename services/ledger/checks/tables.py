@@ -138,6 +138,8 @@ def _hold(row: Columns, hold: Hold) -> Compared:
     yield "state.amount", kept.amount, hold.amount
     yield "state.expires_at", kept.expires_at, hold.expires_at
     yield "state.taken", of, dict(hold.of)
+    yield "state.ceiling", kept.ceiling, hold.ceiling
+    yield "state.calls", {c.call_id: c[1:] for c in kept.calls}, hold.calls
 
 
 def _key(row: Columns, key: Mapping[str, Any]) -> Compared:
