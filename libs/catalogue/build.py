@@ -26,8 +26,8 @@ from libs.events.money import minor_to_nanos, parse_decimal
 _HASHED = ("catalogue", "models", "operations", "plans", "packs")
 
 
-def catalogue_hash(values: Values) -> str:
-    """Hex SHA-256 of what is sold and at which price, defaults filled in.
+def catalogue_text(values: Values) -> str:
+    """What is sold and at which price, defaults filled in: canonical JSON, ASCII.
 
     Where Farebox listens, and how it reaches an upstream, are outside it: they can change without
     a new version of the catalogue.
@@ -36,14 +36,15 @@ def catalogue_hash(values: Values) -> str:
     covered["upstreams"] = {
         name: {"prices": upstream["prices"]} for name, upstream in values["upstreams"].items()
     }
-    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def build(values: Values) -> Catalogue:
     """The catalogue of values in which no fault was found."""
+    text = catalogue_text(values)
     return Catalogue(
-        hash=catalogue_hash(values),
+        hash=hashlib.sha256(text.encode("ascii")).hexdigest(),
+        text=text,
         currency=values["catalogue"]["currency"],
         conversion={},
         upstreams={name: _upstream(name, v) for name, v in values["upstreams"].items()},

@@ -17,6 +17,7 @@ from libs.events.fields import (
     Basis,
     CallId,
     Caps,
+    CatalogueText,
     Count,
     Flag,
     FreezeReason,
@@ -301,6 +302,35 @@ class KeysFacts(Facts):
     keys: tuple[KeyRow, ...]
 
 
+class CataloguesQuestion(Question):
+    """Which catalogues the partition was told to sell by, in the order in which it was told."""
+
+
+class CatalogueRow(Facts):
+    """`in_force` at the moment of the answer."""
+
+    hash: Sha256
+    effective_from: Instant
+    withdrawn_from: Instant | None
+    in_force: Flag
+    position: Ordinal
+
+
+class CataloguesFacts(Facts):
+    catalogues: tuple[CatalogueRow, ...]
+
+
+class CatalogueQuestion(Question):
+    hash: Sha256
+
+
+class CatalogueFacts(Facts):
+    """`text`: the canonical JSON that the hash is of."""
+
+    hash: Sha256
+    text: CatalogueText
+
+
 QUERIES: Final[dict[str, tuple[type[Question], type[Facts]]]] = {
     "installation": (InstallationQuestion, InstallationFacts),
     "key_by_hash": (KeyByHashQuestion, KeyByHashFacts),
@@ -311,6 +341,8 @@ QUERIES: Final[dict[str, tuple[type[Question], type[Facts]]]] = {
     "recharge": (RechargeQuestion, RechargeFacts),
     "reservations": (ReservationsQuestion, ReservationsFacts),
     "keys": (KeysQuestion, KeysFacts),
+    "catalogues": (CataloguesQuestion, CataloguesFacts),
+    "catalogue": (CatalogueQuestion, CatalogueFacts),
 }
 """The queries that are answered, with what is asked and what is told."""
 

@@ -202,6 +202,7 @@ REPLIES: dict[str, tuple[str, Callable[[Data], Data], tuple[str, ...]]] = {
     ),
     "Detach": ("Detached", _pick("res", "call_id", "cost"), ("CallDetached",)),
     "ExpireReservation": ("Released", _expired, ("ReservationExpired",)),
+    "PublishCatalogue": ("Published", _pick("hash"), ("CataloguePublished",)),
     "ConfigureRecharge": ("Configured", _attempt, ("RechargeConfigured",)),
     "StartRecharge": ("Started", _attempt, ("RechargeStarted",)),
     "RecordRechargeFailure": ("FailureRecorded", _attempt, ("RechargeFailed",)),

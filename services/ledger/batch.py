@@ -3,17 +3,18 @@
 import logging
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import orjson
 
-from libs.events.commands import Command
+from libs.events.commands import Command, PublishCatalogue
 from libs.events.events import TYPE_CODES
 from libs.events.upcasters import NEWEST
 from services.ledger.answers import Recorded, accepted, refused, unwritten
 from services.ledger.cold import CHANGING, LotChanges, Lots
 from services.ledger.columns import Columns, bare
-from services.ledger.command_key import CommandKey, key_columns, key_of
+from services.ledger.command_key import CommandKey, key_columns
+from services.ledger.domain.catalogues import decide_publish
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
 from services.ledger.domain.pasts import ended
@@ -28,6 +29,7 @@ from services.ledger.domain.state import (
     Reservation,
     State,
 )
+from services.ledger.named import NEED_LOTS, named_reservation, start_key
 from services.ledger.store import CommandRow, Slot
 from services.ledger.working_set import PRINT_BYTES, Overlay, WorkingSet, remember
 
@@ -38,11 +40,6 @@ EMPTY = Slot(None, 0, bytes(32), 0)
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
 
-NAME_RESERVATIONS = frozenset(
-    {"Extend", "Settle", "Release", "Attach", "Detach", "ExpireReservation", "Refund"}
-)
-NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
-
 
 class Pending(NamedTuple):
     """A decoded command and where its reply goes (None: nobody waits)."""
@@ -51,22 +48,6 @@ class Pending(NamedTuple):
     key: CommandKey
     fingerprint: bytes
     reply_to: str | None
-
-
-def start_key(command: Command) -> CommandKey | None:
-    """The command that opened the recharge attempt whose failure this one records."""
-    if command.kind != "RecordRechargeFailure":
-        return None
-    attempt_id: str = command.data.attempt_id  # type: ignore[attr-defined]
-    return key_of(attempt_id, "StartRecharge", command.account_id)
-
-
-def named_reservation(command: Command) -> str | None:
-    """The reservation a command is about, None when it is about none that should be open."""
-    if command.kind not in NAME_RESERVATIONS:
-        return None
-    res: str = command.data.res  # type: ignore[attr-defined]
-    return res
 
 
 class Loaded(NamedTuple):
@@ -91,6 +72,7 @@ class Batch:
 
     def __init__(self, working: WorkingSet, loaded: Loaded, log: Log, now: Moment) -> None:
         self.overlay = Overlay(working)
+        self.overlay.at(now.text)
         self.loaded = loaded
         self.log = log
         self.now = now
@@ -167,8 +149,12 @@ class Batch:
     def _decide(self, pending: Pending) -> bytes:
         command = pending.command
         slot = self.overlay.slot(command.account_id) or EMPTY
-        if command.kind == "Reserve" and self._is_anothers(command):
-            return self._refuse(pending, Declined("unknown_reservation", parameter="caller_id"))
+        if command.kind == "Reserve":
+            refused = self._refuse_reserve(command)
+            if refused is not None:
+                return self._refuse(pending, refused)
+        elif command.kind == "PublishCatalogue":
+            return self._publish(pending)
         try:
             decision = decide(self._state(command, slot), command, self.now)
         except Exception:  # one command's defect must not stop the partition
@@ -193,13 +179,29 @@ class Batch:
         account_id, incarnation = pending.command.account_id, self.log.incarnation
         return orjson.dumps(unwritten("Malformed", account_id, incarnation, {"error": error}))
 
-    def _is_anothers(self, command: Command) -> bool:
-        """Whether a Reserve names a hold of another account: open, or ended in this batch."""
-        found = self.overlay.reservation(command.caller_id)
-        if found is None:
-            past = self.overlay.closed.get(command.caller_id)
-            return past is not None and past.account_id != command.account_id
-        return found.account_id != command.account_id
+    def _refuse_reserve(self, command: Command) -> Declined | None:
+        """What its account cannot tell: what is sold, and whether the id is another account's."""
+        # From where pydantic keeps the fields: nothing is decided more often than this.
+        if command.data.__dict__["catalogue"] not in self.overlay.in_force.hashes:
+            return Declined("unknown_catalogue", parameter="catalogue")
+        res = command.caller_id
+        found = self.overlay.reservation(res) or self.overlay.closed.get(res)
+        if found is not None and found.account_id != command.account_id:
+            return Declined("unknown_reservation", parameter="caller_id")
+        return None
+
+    def _publish(self, pending: Pending) -> bytes:
+        """An event of the partition's own stream, and its text beside it."""
+        command, overlay = cast("PublishCatalogue", pending.command), self.overlay
+        outcome = decide_publish(overlay.terms, command, self.now)
+        if isinstance(outcome, Declined):
+            return self._refuse(pending, outcome)
+        made = Accepted((outcome,), State())
+        bodies = self._bodies(command, overlay.stream, made.events)
+        reply = self._accept(pending, overlay.stream, made, bodies)
+        overlay.publish(outcome, command.account_id)
+        self.columns.publish(command.data, overlay.terms, self.position)
+        return reply
 
     def _state(self, command: Command, slot: Slot) -> State:
         res = named_reservation(command)

@@ -55,7 +55,7 @@ _BY_COLUMN: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             "data.res", "a reservation ends once", "a reservation is opened first, by its account",
-            "a reservation outlasts its calls", "data.call_id", "data.until",
+            "a reservation outlasts its calls", "data.catalogue", "data.call_id", "data.until",
             "open reservations add up to reserved",
         ),
         "reservations_end_once",

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from libs.events.commands import Clawback, ReverseClawback
+from libs.events.ids import partition_stream
 from services.ledger.answers import Recorded
-from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation, start_key
+from services.ledger.batch import Loaded, Pending
 from services.ledger.command_key import CommandKey, key_of
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.pasts import ended
 from services.ledger.domain.state import Lot, Past, Refunded
+from services.ledger.named import NEED_LOTS, named_reservation, start_key
 from services.ledger.store import CommandRow, Store
 from services.ledger.working_set import WorkingSet
 
@@ -36,6 +38,7 @@ async def load(
     # Not a difference of sets: that would go over the whole cache.
     accounts = working.accounts
     missing = {p.command.account_id for p in batch if p.command.account_id not in accounts}
+    missing.discard(partition_stream(store.partition))  # no account: it has no row of its own
     if missing:
         accounts.update(await store.accounts(missing))
     starts = [start for p in batch if (start := start_key(p.command))]

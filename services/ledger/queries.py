@@ -20,6 +20,7 @@ from services.ledger.projections import entries as entry_projection
 from services.ledger.projections import requests as request_projection
 from services.ledger.rows import (
     Row,
+    catalogue,
     entry,
     fitting,
     id_text,
@@ -228,6 +229,16 @@ class Queries:
         rows = await self._pool.fetch(SQL["keys"], account, p)
         return Told({"keys": fitting(map(key, rows))}, row["log_end"])
 
+    async def catalogues(self, p: int, _question: q.CataloguesQuestion) -> Told:
+        log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
+        now = self._clock.now()
+        rows = await self._pool.fetch(SQL["catalogues"], p)
+        return Told({"catalogues": fitting(catalogue(row, now) for row in rows)}, log_end)
+
+    async def catalogue(self, p: int, question: q.CatalogueQuestion) -> Told:
+        row = await self._row("unknown_catalogue", "catalogue", p, question.hash)
+        return Told({"hash": question.hash, "text": row["text"]}, row["log_end"] or 0)
+
     async def _row(self, code: str, name: str, *arguments: object) -> Row:
         row: Row | None = await self._pool.fetchrow(SQL[name], *arguments)
         if row is None:
@@ -261,4 +272,6 @@ ANSWERS: Mapping[type[q.Question], Answer] = {
     q.RechargeQuestion: Queries.recharge,
     q.ReservationsQuestion: Queries.reservations,
     q.KeysQuestion: Queries.keys,
+    q.CataloguesQuestion: Queries.catalogues,
+    q.CatalogueQuestion: Queries.catalogue,
 }

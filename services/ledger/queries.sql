@@ -64,3 +64,12 @@ select key_id, purpose, prefix, allowed, cap_total, cap_day, cap_month, expires_
   rotates, status, position
 from ledger.api_keys where account_id = $1 and partition = $2
 order by status, position desc
+
+-- name: catalogues
+select hash, effective_from, withdrawn_from, position from ledger.published
+where partition = $1 order by position
+
+-- name: catalogue
+select text, (select position from ledger.events where partition = $1 order by position desc limit 1)
+    as log_end
+from ledger.catalogues where hash = $2

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from libs.events.postings import lines_of
-from services.ledger.replay_state import Account, Grant, Hold, Refunds
+from services.ledger.replay_calls import attached, calls_ended, detached, open_hold
+from services.ledger.replay_catalogues import published, refuse_unsold
+from services.ledger.replay_state import Account, Grant, Hold, Published, Refunds
 
 Data = Mapping[str, Any]
 Found = Callable[[str, object, object], None]
@@ -26,6 +28,7 @@ class Fold:
         self.accounts: dict[str, Account] = {}
         self.holds: dict[str, Hold] = {}
         self.keys: dict[str, dict[str, Any]] = {}
+        self.catalogues: dict[str, Published] = {}
         self.books: dict[tuple[str, str], int] = {}
         """Sum of all postings, by (unit, account of the books)."""
 
@@ -151,6 +154,7 @@ def _granted(fold: Fold, account: Account, event: Data, data: Data) -> None:
 
 def _reserved(fold: Fold, account: Account, event: Data, data: Data) -> None:
     res = data["res"]
+    refuse_unsold(fold, event, data)
     if res in fold.holds:
         fold.found("data.res", res, "not open yet")
     hold = fold.holds[res] = Hold(account.account_id, event["position"])
@@ -160,7 +164,7 @@ def _reserved(fold: Fold, account: Account, event: Data, data: Data) -> None:
 
 
 def _extended(fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    hold = _open_hold(fold, account, data)
+    hold = open_hold(fold, account, data)
     if hold is None:
         return
     _hold_more(fold, account, hold, data, int(data["added"]))
@@ -182,48 +186,6 @@ def _hold_more(fold: Fold, account: Account, hold: Hold, data: Data, amount: int
     hold.expires_at = data["expires_at"]
 
 
-def _attached(fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    hold = _open_hold(fold, account, data)
-    if hold is None:
-        return
-    if data["call_id"] in hold.calls:
-        fold.found("data.call_id", data["call_id"], "a call that was never attached")
-    bound, ceiling = int(data["cost_bound"]), hold.ceiling or 0
-    cost = bound + sum(b if c is None else c for b, _, c in hold.calls.values())
-    if hold.ceiling is None or cost > ceiling:
-        fold.found("attached calls stay within the ceiling", cost, hold.ceiling)
-    if data["until"] > hold.expires_at:
-        fold.found("data.until", data["until"], f"≤ {hold.expires_at}")
-    hold.calls[data["call_id"]] = bound, data["until"], None
-
-
-def _detached(fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    hold = _open_hold(fold, account, data)
-    if hold is None:
-        return
-    bound, until, cost = hold.calls.get(data["call_id"], (0, "", 0))
-    if cost is not None:
-        fold.found("data.call_id", data["call_id"], "a call that is attached")
-    hold.calls[data["call_id"]] = bound, until, int(data["cost"])
-
-
-def _open_hold(fold: Fold, account: Account, data: Data) -> Hold | None:
-    hold = fold.holds.get(data["res"])
-    if hold is None or hold.account_id != account.account_id:
-        fold.found("data.res", data["res"], "an open reservation of this account")
-        return None
-    return hold
-
-
-def _calls_ended(fold: Fold, event: Data, data: Data) -> None:
-    """A settlement or release waits for the calls that run under the hold."""
-    hold = fold.holds.get(data["res"])
-    for call, (_, until, cost) in hold.calls.items() if hold else ():
-        if cost is None and until > event["occurred_at"]:
-            found = f"{call} until {until}"
-            fold.found("a reservation outlasts its calls", found, event["occurred_at"])
-
-
 def _close(fold: Fold, account: Account, data: Data, amount: int) -> dict[int, int]:
     """Take the hold that an event closes; what it held of each grant."""
     hold = fold.holds.pop(data["res"], None)
@@ -236,7 +198,7 @@ def _close(fold: Fold, account: Account, data: Data, amount: int) -> dict[int, i
 
 
 def _charged(fold: Fold, account: Account, event: Data, data: Data) -> None:
-    _calls_ended(fold, event, data)
+    calls_ended(fold, event, data)
     hold, charge = int(data["reserved_was"]), int(data["charge"])
     late = hold == 0
     if late and data["res"] in fold.holds:
@@ -267,7 +229,7 @@ def _consume(fold: Fold, account: Account, of: dict[int, int], data: Data, charg
 
 
 def _released(fold: Fold, account: Account, event: Data, data: Data) -> None:
-    _calls_ended(fold, event, data)
+    calls_ended(fold, event, data)
     of = _close(fold, account, data, int(data["amount"]))
     returned = parts(data["returned"])
     if returned != of:
@@ -393,6 +355,7 @@ CHANGES: Mapping[str, Change] = {
     "AccountUnfrozen": _unfrozen,
     "KeyIssued": _key_issued,
     "KeyRevoked": _key_revoked,
-    "CallAttached": _attached,
-    "CallDetached": _detached,
+    "CataloguePublished": published,
+    "CallAttached": attached,
+    "CallDetached": detached,
 }

@@ -46,6 +46,21 @@ class Refunds(NamedTuple):
     number: int
 
 
+class Published:
+    """A catalogue: where it was published, from when it is in force, and from when no more."""
+
+    __slots__ = ("effective_from", "position", "withdrawn_from")
+
+    def __init__(self, position: int, effective_from: str) -> None:
+        self.position = position
+        self.effective_from = effective_from
+        self.withdrawn_from: str | None = None
+
+    def covers(self, at: str) -> bool:
+        over = self.withdrawn_from is not None and self.withdrawn_from <= at
+        return self.effective_from <= at and not over
+
+
 class Hold:
     """An open reservation: what it holds, in all and of each grant, and the calls under it."""
 

@@ -88,6 +88,16 @@ def recharge_policy(state: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def catalogue(row: Row, now: datetime) -> dict[str, Any]:
+    over = row["withdrawn_from"]
+    return {
+        **row,
+        "effective_from": time_text(row["effective_from"]),
+        "withdrawn_from": time_text(over),
+        "in_force": row["effective_from"] <= now and (over is None or now < over),
+    }
+
+
 def key(row: Row) -> dict[str, Any]:
     return {
         **row,

@@ -9,6 +9,7 @@ import orjson
 
 from libs.events.codec import load_event
 from libs.events.times import to_text
+from services.ledger.domain.catalogues import Term
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.reservations import plain_hold
 from services.ledger.domain.state import (
@@ -113,6 +114,10 @@ def lot_of(row: Any) -> Lot:
         shortfall=row["shortfall"],
         causes=tuple(sorted(causes.items())),
     )
+
+
+def term_of(row: Mapping[str, Any]) -> Term:
+    return Term(to_text(row["effective_from"]), _time(row["withdrawn_from"]))
 
 
 def _time(at: datetime | None) -> str | None:

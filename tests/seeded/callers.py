@@ -34,6 +34,8 @@ class World:
     customers: list[Customer] = field(default_factory=list)
     journal: list[Command] = field(default_factory=list)
     replaying: int = 0
+    catalogues: list[str] = field(default_factory=lambda: [d.CATALOGUE])
+    """Those that were ever published, in force or not; the first is for good."""
 
     def new_id(self, prefix: str) -> str:
         return f"{prefix}_{self.rng.getrandbits(128):032x}"
@@ -52,6 +54,11 @@ class World:
                 if await self.wire.ask("journal", command, 10.0) is None:
                     self.journal.append(command)
             self.replaying = 0
+
+    async def publish(self) -> None:
+        """Nothing can be held before the partition sells by the catalogue."""
+        while await self.wire.ask("setup", d.publish(0), 20.0) is None:
+            pass
 
     async def open_customer(self) -> None:
         customer = Customer(self.new_id("acct"))
@@ -128,6 +135,7 @@ class Caller:
             (self._correct, 1),
             (self._meddle, 2),
             (self._configure_recharge, 2),
+            (self._publish, 1),
             (self._recharge, 4),
         ]
 
@@ -145,6 +153,7 @@ class Caller:
             at_least=rng.randrange(1, amount + 1), hold_ms=rng.randrange(200, 6000),
             at_deadline=rng.choice(("release", "charge")), fee=rng.choice((None, FEE)),
             attached_cost_ceiling=rng.choice((None, 300)),
+            catalogue=rng.choice((d.CATALOGUE, *world.catalogues[-2:])),
         )  # fmt: skip
         answer = await world.ask(self.name, command, 4.0)
         if answer is None:
@@ -275,6 +284,17 @@ class Caller:
         other = self.rng.choice(self.world.customers)
         if other is not customer and other.settled:
             await self._say(d.settle(customer.account_id, self.rng.choice(other.settled), 10))
+
+    async def _publish(self, _customer: Customer) -> None:
+        """A new catalogue, soon or at once; it may end the one before it."""
+        world, rng = self.world, self.rng
+        soon = world.wire.ledger_now() + timedelta(seconds=rng.uniform(-1, 3))
+        ends = [
+            name for name in world.catalogues[-1:] if name != d.CATALOGUE and rng.random() < 0.7
+        ]
+        name = f"{rng.getrandbits(256):064x}"
+        await self._say(d.publish(0, name, effective_from=soon, withdraws=ends))
+        world.catalogues.append(name)
 
     async def _configure_recharge(self, customer: Customer) -> None:
         rng = self.rng

@@ -24,6 +24,7 @@ from services.ledger.domain.state import (
 )
 
 CATALOGUE = "c" * 64
+AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
 HELD = ("CreditsReserved", "ReservationExtended", "CallAttached", "CallDetached")
 """The events after which a reservation stands open, and changed."""
 
@@ -117,6 +118,13 @@ def command(
 def open_account(account_id: str, unit: str = "USD", initial: int | None = None) -> c.Command:
     data = {"unit": unit, "plan": "payg", "catalogue": CATALOGUE, "initial": initial}
     return command(c.OpenAccount, account_id, data, caller_id=account_id)
+
+
+def publish(partition: int, catalogue: str = CATALOGUE, **data: Any) -> c.Command:
+    """Tell a partition to sell by a catalogue, at once."""
+    given = {"hash": catalogue, "effective_from": AT_ONCE, **data}
+    caller = f"catalogue:{catalogue}:{partition}"
+    return command(c.PublishCatalogue, f"part_{partition}", given, caller_id=caller)
 
 
 def issue_key(account_id: str, key_id: str, deadline: datetime, **data: Any) -> c.Command:

@@ -85,4 +85,4 @@ HANDLERS: dict[str, Handler] = {
 
 
 def is_built(kind: str) -> bool:
-    return kind == "OpenAccount" or kind in HANDLERS
+    return kind in {"OpenAccount", "PublishCatalogue"} or kind in HANDLERS
