@@ -208,6 +208,9 @@ from ledger.reservations r
 left join ledger.events e on e.partition = r.partition and e.position = r.position and r.state is null
 where r.partition = $1
 
+-- name: owners
+select caller_id, account_id from ledger.commands where caller_id = any($1::uuid[]) and kind = $2
+
 -- name: published
 select hash, position, effective_from, withdrawn_from from ledger.published where partition = $1
 

@@ -57,6 +57,8 @@ class Loaded(NamedTuple):
     events: dict[int, Recorded]
     pasts: dict[tuple[str, str], Past]
     lots: Lots
+    owners: dict[str, str]
+    """Of ids that are derived: the account that opened a reservation by it."""
 
 
 class Log(NamedTuple):
@@ -186,7 +188,8 @@ class Batch:
             return Declined("unknown_catalogue", parameter="catalogue")
         res = command.caller_id
         found = self.overlay.reservation(res) or self.overlay.closed.get(res)
-        if found is not None and found.account_id != command.account_id:
+        owner = found.account_id if found is not None else self.loaded.owners.get(res)
+        if owner is not None and owner != command.account_id:
             return Declined("unknown_reservation", parameter="caller_id")
         return None
 

@@ -6,6 +6,8 @@ from services.ledger.command_key import CommandKey, key_of
 NAME_RESERVATIONS = frozenset(
     {"Extend", "Settle", "Release", "Attach", "Detach", "ExpireReservation", "Refund"}
 )
+VERSION, DERIVED = len("req_") + 12, "8"
+"""Where the version of a reservation's uuid stands, and that of a uuid made from a hash."""
 NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
 
 
@@ -23,3 +25,12 @@ def named_reservation(command: Command) -> str | None:
         return None
     res: str = command.data.res  # type: ignore[attr-defined]
     return res
+
+
+def is_derived(command: Command) -> bool:
+    """Whether it opens a reservation whose id was made from a client's words (uuid8), not drawn.
+
+    Only such an id can come a second time from somebody else: it is looked up in the log, where
+    the commands of other accounts are. (A drawn one is new, and would pay for nothing.)
+    """
+    return command.kind == "Reserve" and command.caller_id[VERSION] == DERIVED

@@ -181,6 +181,12 @@ class Store:
                 await asyncio.sleep(0)  # pings are answered also while a million are read
         return reservations
 
+    async def owners(self, reservations: Iterable[str]) -> dict[str, str]:
+        """The account that opened a reservation by each of these ids, if one ever did."""
+        ids = [bare(res) for res in reservations]
+        rows = await self.connection.fetch(SQL["owners"], ids, KIND_CODES["Reserve"])
+        return {f"req_{row[0].hex}": f"acct_{row[1].hex}" for row in rows}
+
     async def catalogues(self) -> Terms:
         """What this partition was ever told to sell by."""
         rows = await self.connection.fetch(SQL["published"], self.partition)

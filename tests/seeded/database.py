@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from libs.events.commands import KIND_CODES
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare, instant
 from services.ledger.command_key import CommandKey, key_columns
@@ -217,6 +218,15 @@ class Session:
             for account, position, _, _, state in database.reservations.values()
         ]
         return {reservation.res: reservation for reservation in reservations}
+
+    async def owners(self, reservations: Iterable[str]) -> dict[str, str]:
+        ids = {bare(res) for res in reservations}
+        reserve = KIND_CODES["Reserve"]
+        return {
+            f"req_{caller}": f"acct_{account}"
+            for caller, kind, account in self._alive().commands
+            if kind == reserve and caller in ids
+        }
 
     async def catalogues(self) -> Terms:
         return {name: term_of(row) for name, row in self._alive().published.items()}

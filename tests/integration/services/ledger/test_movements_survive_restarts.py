@@ -1,10 +1,12 @@
 """Rules that need the past: the log and the rows tell it after a restart as memory did before."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
 
 from libs.events import commands as c
-from libs.events.ids import new_id
+from libs.events.ids import new_id, uuid8
 from services.ledger.verify import verify
 from tests.support.deciding import (
     attach,
@@ -85,6 +87,26 @@ async def test_other_tenants_reservation_id_is_foreign(bench, ended):
     assert told(await bench.run(*stolen())) == ["unknown_reservation"] * 7, "from the log"
     query = "select available, reserved from ledger.accounts where account_id = $1"
     assert tuple(await bench.connection.fetchrow(query, thief[5:])) == (1000, 0)
+
+
+@pytest.mark.requirement("RSV-3", "RSV-7")
+@pytest.mark.parametrize("ended", ["settled", "released", "expired"])
+async def test_a_derived_id_of_another_tenant_is_never_opened_again(bench, database, ended):
+    """A closed reservation too: an id that is made from a client's words is looked up."""
+    (account, key), (thief, other) = await rich(bench), await rich(bench)
+    res = f"req_{uuid8(new_id('req').encode()).hex}"
+    theft = reserve(thief, other, 5, bench.at + timedelta(minutes=5), res=res)
+    endings = {"settled": settle(account, res, 50), "released": release(account, res)}
+    hold = reserve(account, key, 60, bench.at, res=res)
+    await bench.run(hold)
+    bench.clock.advance(61.0)
+    replies = await bench.run(endings.get(ended) or expire(account, res), theft)
+    assert told(replies)[1] == "unknown_reservation", "in the same batch"
+    assert told(await bench.run(theft)) == ["unknown_reservation"], "from memory"
+    await bench.writer.take_over()
+    assert told(await bench.run(theft)) == ["unknown_reservation"], "from the log"
+    assert told(await bench.run(hold)) == ["Reserved"], "its owner gets the first reply"
+    assert await differences(database) == []
 
 
 @pytest.mark.requirement("ACC-4")
