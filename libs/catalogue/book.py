@@ -66,7 +66,11 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An endpoint sold at a fixed price: `price` is nanos of one call, for each unit."""
+    """Something sold at a fixed price: `price` is nanos of one call, for each unit.
+
+    `path` is empty where no endpoint of the gateway serves it: services reserve it themselves.
+    `attached_cost_ceiling` is nanos of the catalogue's currency.
+    """
 
     name: str
     method: str
@@ -78,6 +82,7 @@ class Operation:
     timeout_s: float
     unsettled: Literal["release", "charge"]
     fee: Fee | None
+    attached_cost_ceiling: int | None = None
 
     def is_success(self, status: int) -> bool:
         """Whether a call answered with this HTTP status is charged."""

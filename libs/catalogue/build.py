@@ -49,7 +49,10 @@ def build(values: Values) -> Catalogue:
         conversion={},
         upstreams={name: _upstream(name, v) for name, v in values["upstreams"].items()},
         models={name: _model(name, v) for name, v in values["models"].items()},
-        operations={name: _operation(name, v) for name, v in values["operations"].items()},
+        operations={
+            name: _operation(name, v, values["catalogue"]["currency"])
+            for name, v in values["operations"].items()
+        },
         plans={name: _plan(name, v) for name, v in values["plans"].items()},
         packs={name: _pack(name, v) for name, v in values["packs"].items()},
         ledger=LedgerConfig(**values["ledger"]),
@@ -96,18 +99,20 @@ def _model(name: str, values: Values) -> Model:
     )
 
 
-def _operation(name: str, values: Values) -> Operation:
+_UNROUTED = dict.fromkeys(("method", "path", "upstream", "upstream_path"), "")
+
+
+def _operation(name: str, values: Values, currency: str) -> Operation:
+    ceiling = values["attached_cost_ceiling"]
     return Operation(
         name=name,
-        method=values["route"]["method"],
-        path=values["route"]["path"],
-        upstream=values["route"]["upstream"],
-        upstream_path=values["route"]["upstream_path"],
+        **(values["route"] or _UNROUTED),
         price={unit: parse_decimal(text, unit) for unit, text in values["price"].items()},
         success=values["success"],
         timeout_s=values["timeout"] / 1000,
         unsettled=values["unsettled"],
         fee=_fee(values["fee"]),
+        attached_cost_ceiling=None if ceiling is None else parse_decimal(ceiling, currency),
     )
 
 

@@ -96,6 +96,8 @@ def _check_operations(values: Values, problems: Problems) -> None:
     for path, name, operation in _entries(values, "operations"):
         for unit, amount in (operation.get("price") or {}).items():
             _check_amount(join(join(path, "price"), unit), amount, unit, problems)
+        ceiling, currency = operation.get("attached_cost_ceiling"), _currency(values)
+        _check_amount(join(path, "attached_cost_ceiling"), ceiling, currency, problems)
         if operation.get("fee") is not None:
             _check_money(join(join(path, "fee"), "amount"), operation["fee"], problems)
         if operation.get("price") == {}:
@@ -112,6 +114,11 @@ def _check_operations(values: Values, problems: Problems) -> None:
         first = seen.setdefault((route.get("method", ""), own), name)
         if first != name:
             problems.add(join(where, "path"), f'"{own}" is taken by {first}; choose another')
+
+
+def _currency(values: Values) -> str | None:
+    currency: str | None = (values.get("catalogue") or {}).get("currency")
+    return currency
 
 
 def _is_reserved(path: str) -> bool:

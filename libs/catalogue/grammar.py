@@ -136,7 +136,9 @@ OPERATION = Table(
     {
         "route": Key(
             _ROUTE,
-            "Where calls come in and where they go.",
+            "Where calls come in and where they go; none: only services reserve it "
+            "(/billing/v1/reservations).",
+            None,
             example='{ path = "/v1/score-image", upstream = "scorer", upstream_path = "/score" }',
         ),
         "price": Key(
@@ -159,7 +161,13 @@ OPERATION = Table(
         "fee": Key(
             _FEE, "A fee for each call, kept in its own ledger, never in the balance.", None
         ),
-        "attached_cost_ceiling": _later("Most that attached calls may cost."),
+        "attached_cost_ceiling": Key(
+            Amount(),
+            "Most that the upstream calls attached to one reservation may cost the operator, in "
+            "the catalogue's currency; none: no call may be attached.",
+            None,
+            example='"0.25"',
+        ),
     }
 )
 

@@ -260,6 +260,7 @@ class ReservationsQuestion(Question):
     """Open reservations of a partition, in the order of their ids."""
 
     state: Literal["open"] = "open"
+    account_id: AccountId | None = None
     after: ReservationId | None = None
     limit: Limit = MAX_PAGE
 

@@ -19,6 +19,7 @@ from libs.runtime.errors import LedgerUnavailable
 from libs.runtime.health import Health, serve_health
 from libs.runtime.supervision import Lifecycle
 from services.gateway.asgi import Root
+from services.gateway.attached import Openers
 from services.gateway.billing.api import billing_api
 from services.gateway.completion import Means
 from services.gateway.context import Gateway
@@ -148,13 +149,15 @@ async def open_worker(
         hold_ms=settings.hold_ms,
         top_up_url=f"{gateway.public_url}/billing/v1/packs",
         unsold=selling.refused,
+        attached_hold_ms=settings.attached_hold_ms,
     )
     pumps, drains = Pumps(reservations), Drains(settings.drains_max)
     try:
         async with upstreams:
             means = Means(upstreams, drains, settings)
-            paid = PaidRequests(gateway, means, pumps)
-            root = Root(catalogue, paid, billing_api(gateway), gateway.health)
+            openers = Openers(gateway.ledger)
+            paid = PaidRequests(gateway, means, pumps, openers)
+            root = Root(catalogue, paid, billing_api(gateway, openers), gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("catalogue", selling.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")

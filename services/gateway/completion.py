@@ -81,7 +81,9 @@ class Completion:
     async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
         del held
         self._body = self._surface.prepare(self._parsed, self._offer.upstream_model, told.cap)
-        deadline = Deadline(self._means.settings.request_max_s)
+        settings = self._means.settings
+        attached = self.order.attached_to is not None
+        deadline = Deadline(settings.attached_max_s if attached else settings.request_max_s)
         exchange.on_gone = partial(self._client_gone, deadline)
         try:
             if exchange.gone:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from libs.catalogue import (
     Catalogue,
+    Model,
     Operation,
     Plan,
     Upstream,
@@ -61,6 +62,9 @@ class Offers:
             if (offer := _offer(catalogue, plan, name)) is not None
         }
         self._plans = catalogue.plans
+        self._at_cost = {
+            name: _at_cost(catalogue, model) for name, model in catalogue.models.items()
+        }
 
     def model(self, key: KeyInfo, name: str) -> Offer:
         """The model as the key's account buys it.
@@ -71,6 +75,14 @@ class Offers:
         _check_purpose(key)
         offer = self._models.get((key.plan, name))
         if offer is None or offer.unit != key.unit:
+            raise unknown_item(name)
+        _check_allowed(key, name, "model_not_allowed")
+        return offer
+
+    def attached(self, key: KeyInfo, name: str) -> Offer:
+        """The model at what it costs us, in the catalogue's currency, whatever the plan sells."""
+        offer = self._at_cost.get(name)
+        if offer is None:
             raise unknown_item(name)
         _check_allowed(key, name, "model_not_allowed")
         return offer
@@ -101,6 +113,21 @@ def _offer(catalogue: Catalogue, plan: Plan, name: str) -> Offer | None:
         unit=plan.unit,
         margin_bps=plan.margin_bps,
         conversion=conversion,
+        upstream=upstream,
+        upstream_model=route.model,
+        price=upstream.prices[route.model],
+        default_cap=model.default_max_output,
+    )
+
+
+def _at_cost(catalogue: Catalogue, model: Model) -> Offer:
+    route = model.routes[0]
+    upstream = catalogue.upstreams[route.upstream]
+    return Offer(
+        name=model.name,
+        unit=catalogue.currency,
+        margin_bps=0,
+        conversion=(1, 1),
         upstream=upstream,
         upstream_model=route.model,
         price=upstream.prices[route.model],

@@ -106,7 +106,9 @@ def _fixed(price: int) -> Settlement:
 
 
 def places(catalogue: Catalogue) -> dict[tuple[str, str], Operation]:
-    """All operations by their method and path."""
+    """All operations that the gateway serves, by their method and path."""
     return {
-        (operation.method, operation.path): operation for operation in catalogue.operations.values()
+        (operation.method, operation.path): operation
+        for operation in catalogue.operations.values()
+        if operation.path
     }

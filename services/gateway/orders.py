@@ -6,7 +6,18 @@ from typing import Literal
 
 from libs.catalogue import Fee, Usage
 from libs.events import fields
-from libs.events.commands import Release, ReleaseData, Reserve, ReserveData, Settle, SettleData
+from libs.events.commands import (
+    Attach,
+    AttachData,
+    Detach,
+    DetachData,
+    Release,
+    ReleaseData,
+    Reserve,
+    ReserveData,
+    Settle,
+    SettleData,
+)
 from libs.events.fields import Attempt
 
 
@@ -14,7 +25,8 @@ from libs.events.fields import Attempt
 class Order:
     """Who wants what: the parts that all commands on one reservation share.
 
-    `fee` is what the invocation costs beside its price, in its own ledger.
+    `fee` is what the invocation costs beside its price, in its own ledger. With `attached_to` it
+    is a call under that reservation: it charges nothing, and `unit` is the catalogue's currency.
     """
 
     res: str
@@ -26,6 +38,7 @@ class Order:
     at_deadline: Literal["release", "charge"]
     traceparent: str
     fee: Fee | None = None
+    attached_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,9 @@ class Closed:
 
 def reserve_command(
     order: Order, *, amount: int, at_least: int, hold_ms: int, catalogue: str, deadline: datetime
-) -> Reserve:
+) -> Reserve | Attach:
+    if order.attached_to is not None:
+        return attach_command(order, amount=amount, hold_ms=hold_ms, deadline=deadline)
     return Reserve(
         caller_id=order.res,
         account_id=order.account_id,
@@ -81,8 +96,40 @@ def reserve_command(
     )
 
 
-def settle_command(order: Order, settlement: Settlement, served: Served) -> Settle:
+def attach_command(order: Order, *, amount: int, hold_ms: int, deadline: datetime) -> Attach:
+    return Attach(
+        caller_id=f"attach:{order.res}",
+        account_id=order.account_id,
+        deadline=deadline,
+        correlation_id=order.res,
+        traceparent=order.traceparent,
+        data=AttachData(
+            res=str(order.attached_to), call_id=order.res, cost_bound=amount, hold_ms=hold_ms
+        ),
+    )
+
+
+def _detach(order: Order, cost: int, usage: Usage | None, served: Served | None) -> Detach:
+    return Detach(
+        caller_id=f"detach:{order.res}",
+        account_id=order.account_id,
+        correlation_id=order.res,
+        traceparent=order.traceparent,
+        data=DetachData(
+            res=str(order.attached_to),
+            call_id=order.res,
+            cost=cost,
+            usage={} if usage is None else _counts(usage),
+            model=None if served is None else served.model,
+            route=None if served is None else served.route,
+        ),
+    )
+
+
+def settle_command(order: Order, settlement: Settlement, served: Served) -> Settle | Detach:
     usage = settlement.usage
+    if order.attached_to is not None:
+        return _detach(order, settlement.charge, usage, served)
     return Settle(
         caller_id=order.res,
         account_id=order.account_id,
@@ -111,8 +158,10 @@ def release_command(
     served: Served | None = None,
     *,
     reserve_deadline: datetime | None = None,
-) -> Release:
+) -> Release | Detach:
     """Everything back; with `reserve_deadline` the Reserve itself may not have arrived yet."""
+    if order.attached_to is not None:
+        return _detach(order, 0, None, served)
     return Release(
         caller_id=order.res,
         account_id=order.account_id,

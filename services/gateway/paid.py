@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from libs.catalogue import Operation
 from libs.events.ids import new_id
+from services.gateway.attached import Openers
 from services.gateway.body import ClientGoneError, read_body
 from services.gateway.completion import Completion, Means
 from services.gateway.context import Gateway
@@ -47,10 +48,11 @@ _OPERATION_ERRORS: Final = OpenAIErrors()
 class PaidRequests:
     """Takes paid requests and starts a pump for each one that may be tried."""
 
-    def __init__(self, gateway: Gateway, means: Means, pumps: Pumps) -> None:
+    def __init__(self, gateway: Gateway, means: Means, pumps: Pumps, openers: Openers) -> None:
         self._gateway = gateway
         self._means = means
         self._pumps = pumps
+        self._openers = openers
         self._offers = Offers(gateway.catalogue)
         self._body_max = gateway.catalogue.gateway.body_max
         self.open = False
@@ -59,10 +61,13 @@ class PaidRequests:
     async def model(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of a surface."""
 
-        def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
+        def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> tuple[Job, bool]:
             parsed = surface.parse(raw)
-            offer = self._offers.model(key, parsed.model)
+            offers = self._offers
+            offer = (offers.attached if under else offers.model)(key, parsed.model)
             order = _order(scope, key, res, offer.name, surface.name)
+            if under:
+                order = replace(order, unit=offer.unit, attached_to=under)
             return Completion(self._means, surface, parsed, offer, order), parsed.stream
 
         await self._serve(surface, job, scope, receive, send)
@@ -73,7 +78,10 @@ class PaidRequests:
         """Serve one call of an operation."""
         upstream = self._gateway.catalogue.upstreams[operation.upstream]
 
-        def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
+        def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> tuple[Job, bool]:
+            if under:
+                message = "What an operation costs is not known; attach calls of models."
+                raise Refusal(400, "not_attachable", message)
             price = self._offers.operation(key, operation)
             query = scope["query_string"].decode("latin-1")
             call = Call(raw, forwarded(scope["headers"]), query)
@@ -90,7 +98,7 @@ class PaidRequests:
     async def _serve(
         self,
         shape: ErrorShape,
-        make: Callable[[KeyInfo, bytes, str], tuple[Job, bool]],
+        make: Callable[[KeyInfo, bytes, str, str | None], tuple[Job, bool]],
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -100,13 +108,14 @@ class PaidRequests:
         watch = False
         try:
             key = await self._authenticate(scope)
+            under = await self._openers.named(scope, key)
             raw = await read_body(
                 scope["headers"],
                 receive,
                 limit=self._body_max,
                 timeout_s=self._means.settings.body_timeout_s,
             )
-            job, watch = make(key, raw, res)
+            job, watch = make(key, raw, res, under)
         except Refusal as refusal:
             await exchange.refuse(refusal, _close_unread(refusal))
         except ClientGoneError:

@@ -89,7 +89,15 @@ _STATUS: Final[dict[str, int]] = {
     "too_many_keys": 409,
     "too_many_grants": 409,
     "deadline_passed": 503,
-}
+    **dict.fromkeys(
+        (
+            "insufficient_balance", "key_cap_total", "key_cap_day", "key_cap_month",
+            "account_cap_day", "account_cap_month",
+        ),
+        402,
+    ),
+    **dict.fromkeys(("reservation_expired", "calls_open"), 409),
+}  # fmt: skip
 """Of a decline; any other is 422: what was asked for cannot be had."""
 _DETAIL: Final[dict[str, str]] = {
     "unknown_request": "the account has no request with this id",

@@ -16,6 +16,7 @@ from libs.events.replies import Reply
 from libs.runtime import metrics
 from libs.runtime.errors import LedgerUnavailable, PermissionDenied
 from libs.runtime.faults import fault
+from services.gateway.attached import UNATTACHED, not_attached
 from services.gateway.errors import (
     Refusal,
     insufficient,
@@ -82,6 +83,7 @@ class Reservations:
         hold_ms: int,
         top_up_url: str,
         unsold: Callable[[], None] = lambda: None,
+        attached_hold_ms: int = 150_000,
     ) -> None:
         self._ledger = ledger
         self._journal = journal
@@ -89,6 +91,7 @@ class Reservations:
         self._hold_ms = hold_ms
         self._top_up_url = top_up_url
         self._unsold = unsold
+        self._attached_hold_ms = attached_hold_ms
 
     async def hold(self, order: Order, *, amount: int, at_least: int) -> int:
         """Hold up to `amount` nanos; return what is held, at least `at_least`.
@@ -107,7 +110,7 @@ class Reservations:
             order,
             amount=amount,
             at_least=at_least,
-            hold_ms=self._hold_ms,
+            hold_ms=self._attached_hold_ms if order.attached_to else self._hold_ms,
             catalogue=self._catalogue,
             deadline=deadline,
         )
@@ -123,6 +126,12 @@ class Reservations:
             raise ledger_unavailable() from error
         if reply.reply == "Reserved":
             return int(reply.data["amount"])
+        if reply.reply == "Attached":
+            return int(reply.data["cost_bound"])
+        left = int(reply.data.get("available") or 0)
+        if reply.data.get("code") == "attached_ceiling" and at_least <= left < amount:
+            # The call is capped to what its reservation may still cost, as by a small balance.
+            return await self.hold(order, amount=left, at_least=left)
         raise self._declined(order, reply)
 
     def _declined(self, order: Order, reply: Reply) -> Refusal:
@@ -136,9 +145,13 @@ class Reservations:
                 return Refusal(403, code, _FORBIDDEN[code])
             if code == "deadline_passed":
                 return ledger_unavailable()
+            if order.attached_to is not None and code in UNATTACHED:
+                return not_attached(code)
             if code == "unknown_catalogue":
                 self._unsold()
                 return not_for_sale()
+        if reply.reply == "Conflict" and order.attached_to is not None:
+            return not_attached("reservation_closed")
         log.error("Reserve %s: %s %s", order.res, reply.reply, reply.data)
         return internal()
 
@@ -168,7 +181,7 @@ class Reservations:
         data = reply.data
         if reply.reply == "Settled":
             return Closed(int(data["charge"]), _available(data))
-        if reply.reply == "Released":
+        if reply.reply in {"Released", "Detached"}:
             return Closed(0, _available(data))
         _refused.inc()
         log.error("%s %s: %s %s", command.kind, command.caller_id, reply.reply, data.get("code"))

@@ -4,6 +4,9 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from libs.runtime.settings import Settings
 
+_SPARE_S = 30.0
+"""For the settlement of a call, after its time is up."""
+
 
 class GatewaySettings(Settings):
     """Settings of one gateway worker."""
@@ -14,6 +17,8 @@ class GatewaySettings(Settings):
     """Share the port with the other workers (SO_REUSEPORT)."""
     request_max_s: PositiveFloat = 900
     """The longest a paid request may run upstream; a stream still running then is broken off."""
+    attached_max_s: PositiveFloat = 120
+    """The longest a call may run upstream that is attached to a reservation."""
     drain_max_s: PositiveFloat = 300
     """How long an upstream is read to its end after the client has gone."""
     hold_spare_s: PositiveFloat = 60
@@ -37,6 +42,11 @@ class GatewaySettings(Settings):
     def hold_ms(self) -> int:
         """How long credits are held: longer than the longest request and its drain (RSV-4)."""
         return int((self.request_max_s + self.drain_max_s + self.hold_spare_s) * 1000)
+
+    @property
+    def attached_hold_ms(self) -> int:
+        """How long an attached call keeps its reservation open, if nobody detaches it."""
+        return int((self.attached_max_s + _SPARE_S) * 1000)
 
 
 class AdminSettings(Settings):

@@ -208,7 +208,8 @@ class Queries:
     async def reservations(self, p: int, question: q.ReservationsQuestion) -> Told:
         log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
         after = parse_id(question.after, "req") if question.after else UUID(int=0)
-        rows = await self._pool.fetch(SQL["reservations"], p, after, question.limit + 1)
+        of = parse_id(question.account_id, "acct") if question.account_id else None
+        rows = await self._pool.fetch(SQL["reservations"], p, after, question.limit + 1, of)
         page = fitting(
             {
                 "reservation_id": id_text("req", row["reservation_id"]),

@@ -57,7 +57,8 @@ order by e.position
 
 -- name: reservations
 select reservation_id, account_id, amount, expires_at, position from ledger.reservations
-where partition = $1 and reservation_id > $2 order by reservation_id limit $3
+where partition = $1 and reservation_id > $2 and ($4::uuid is null or account_id = $4)
+order by reservation_id limit $3
 
 -- name: keys
 select key_id, purpose, prefix, allowed, cap_total, cap_day, cap_month, expires_at, lineage,

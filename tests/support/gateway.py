@@ -75,6 +75,7 @@ class GatewayLedger(LedgerInMemory):
 
     async def query(self, name: str, data: dict[str, Any], **where: Any) -> dict[str, Any]:
         if name != "key_by_hash":
+            where.setdefault("account_id", data.get("account_id"))
             return await super().query(name, data, **where)
         self.asked.append((name, data))
         if self.away:

@@ -14,6 +14,7 @@ from services.ledger.answers import Recorded, accepted, refused
 from services.ledger.domain.catalogues import Terms, decide_publish, evolve_published
 from services.ledger.domain.state import Accepted, Account, Conflict, Declined, Moment
 from tests.support.deciding import Rules
+from tests.support.receipts_in_memory import open_of, receipt_of
 
 
 @dataclass
@@ -110,6 +111,11 @@ class LedgerInMemory:
         if name == "catalogues":
             data = self._published(partition or 0)
             return {"ok": True, "position": position, "as_of_position": None, "data": data}
+        if name in ("request", "reservations"):
+            assert account_id is not None
+            facts = receipt_of if name == "request" else open_of
+            data = facts(self.rules, account_id, data)
+            return {"ok": True, "position": position, "as_of_position": position, "data": data}
         if name == "key_by_hash":
             data = self._key_by_hash(data["hash"])
             return {"ok": True, "position": position, "as_of_position": None, "data": data}

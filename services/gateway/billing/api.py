@@ -6,7 +6,15 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Scope
 
 from libs.catalogue import Catalogue
-from services.gateway.billing import auto_recharge, prices, purchases, receipts, statement
+from services.gateway.attached import Openers
+from services.gateway.billing import (
+    auto_recharge,
+    prices,
+    purchases,
+    receipts,
+    reservations,
+    statement,
+)
 from services.gateway.billing.context import Billing, Keys
 from services.gateway.billing.payments import Client, Payments
 from services.gateway.json_api import Door, describe, json_api
@@ -17,7 +25,8 @@ from services.gateway.problems import RESPONSES, RETRY_AFTER_S, Problem
 PREFIX: Final = "/billing/v1"
 _DESCRIPTION: Final = (
     "What an account owner's programs ask. An inference key reads its account's balance and "
-    "prices and the receipts of its own requests; everything else needs an account key. Amounts "
+    "prices and the receipts of its own requests; a service key reserves for work that is done "
+    "elsewhere; everything else needs an account key. Amounts "
     "are decimal texts of the account's unit. Errors are RFC 9457."
 )
 
@@ -38,13 +47,13 @@ class Host(Protocol):
 def billing_routes() -> FastAPI:
     """The routes alone, for the description."""
     app = json_api("Farebox billing", PREFIX, _DESCRIPTION)
-    for module in (statement, receipts, prices, purchases, auto_recharge):
+    for module in (statement, receipts, prices, purchases, auto_recharge, reservations):
         app.include_router(module.router, prefix=PREFIX, responses=RESPONSES)
     describe(app)
     return app
 
 
-def billing_api(gateway: Host) -> ASGIApp:
+def billing_api(gateway: Host, openers: Openers | None = None) -> ASGIApp:
     """The application for every path under /billing/v1."""
     app = billing_routes()
     app.state.billing = Billing(
@@ -52,6 +61,7 @@ def billing_api(gateway: Host) -> ASGIApp:
         ledger=gateway.ledger,
         keys=gateway.keys,
         payments=Payments(gateway.nc),
+        openers=openers or Openers(gateway.ledger),
     )
 
     async def authorize(scope: Scope) -> object:

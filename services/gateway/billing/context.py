@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Header, Request
 
 from libs.catalogue import Catalogue, Plan
+from services.gateway.attached import Openers
 from services.gateway.billing.payments import Payments
 from services.gateway.json_api import CALLER
 from services.gateway.keys import Headers, KeyInfo
@@ -27,6 +28,7 @@ class Billing:
     ledger: Ledger
     keys: Keys
     payments: Payments
+    openers: Openers
 
     def plan_of(self, key: KeyInfo) -> Plan:
         """The plan of the key's account; a Problem when the catalogue no longer has it."""
@@ -55,11 +57,31 @@ def _owner(request: Request) -> KeyInfo:
     return key
 
 
+def _service(request: Request) -> KeyInfo:
+    key = _caller(request)
+    if key.purpose != "service":
+        detail = f"This is a key for purpose '{key.purpose}'; use a service key here."
+        raise Problem(403, "scope_missing", detail, purpose=key.purpose)
+    return key
+
+
 TheBilling = Annotated[Billing, Depends(_billing)]
 Caller = Annotated[KeyInfo, Depends(_caller)]
 """Any valid key."""
 Owner = Annotated[KeyInfo, Depends(_owner)]
 """An account key: 403 `scope_missing` for any other."""
+Service = Annotated[KeyInfo, Depends(_service)]
+"""A service key: 403 `scope_missing` for any other."""
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[ -~]+$",
+        description="Repeating a request with the same key does it once.",
+    ),
+]
 MaybeIdempotencyKey = Annotated[
     str | None,
     Header(

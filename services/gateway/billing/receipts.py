@@ -107,8 +107,13 @@ def _receipt(facts: dict[str, Any], unit: str, currency: str) -> Receipt:
         http_status=facts["status"],
         unit=unit,
         upstream_cost=_cost(facts["cost_pico"], currency),
-        attached_calls=[_attached(call, currency) for call in facts.get("calls") or ()],
+        attached_calls=attached_calls(facts, currency),
     )
+
+
+def attached_calls(facts: dict[str, Any], currency: str) -> list[AttachedCall]:
+    """The calls that ran under a request's reservation, in their order."""
+    return [_attached(call, currency) for call in facts.get("calls") or ()]
 
 
 def _attached(call: dict[str, Any], currency: str) -> AttachedCall:

@@ -63,11 +63,6 @@ def test_every_key_of_the_grammar_not_built_yet_is_refused_by_name():
             'retail = { USD = { input = "1", output = "2" } }',
             "models.swift-1.retail",
         ),
-        (
-            'unsettled = "release"',
-            'attached_cost_ceiling = "1"',
-            "operations.score-image.attached_cost_ceiling",
-        ),
         ("margin_bps = 1000", 'included = "5"', "plans.payg.included"),
         ('input = "0.30"', 'input = "0.30", image = "1"', "upstreams.south.prices.swift-1-b.image"),
     ],

@@ -46,6 +46,7 @@ class Customer:
     inference: str
     account: str
     inference_key: str
+    service: str
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Api:
         if amount:
             await self._do(grant(account_id, amount))
         secrets = {}
-        for purpose in ("inference", "account"):
+        for purpose in ("inference", "account", "service"):
             key, secret = new_id("key"), new_secret(partition_of(account_id, 4))
             at = self.ledger.rules.at
             secrets[purpose] = (key, secret)
@@ -73,8 +74,9 @@ class Api:
                 issue_key(account_id, key, at, secret_hash=secret_hash(secret), purpose=purpose)
             )
         return Customer(
-            account_id, secrets["inference"][1], secrets["account"][1], secrets["inference"][0]
-        )
+            account_id, secrets["inference"][1], secrets["account"][1], secrets["inference"][0],
+            secrets["service"][1],
+        )  # fmt: skip
 
     async def _do(self, given: c.Command) -> None:
         self.ledger.command_class, kept = "admin", self.ledger.command_class

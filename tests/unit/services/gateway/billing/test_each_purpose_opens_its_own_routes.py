@@ -11,14 +11,24 @@ ACCOUNT_KEY = [
     ("POST", "/checkout"),
     ("PUT", "/auto-recharge"),
 ]
+HELD = f"/reservations/{new_id('req')}"
+SERVICE_KEY = [
+    ("POST", "/reservations"),
+    ("GET", "/reservations"),
+    ("GET", HELD),
+    *(("POST", f"{HELD}/{verb}") for verb in ("extend", "settle", "release")),
+]
 BODIES = {
+    "/reservations": {"amount": "1.00"},
+    f"{HELD}/extend": {"total": "1.00"},
+    f"{HELD}/settle": {},
     "/checkout": {"pack": "usd-10", "currency": "USD"},
     "/auto-recharge": {"auto_recharge_enabled": False},
 }
 
 
 @pytest.mark.requirement("ACC-3", "ACC-7")
-@pytest.mark.parametrize(("method", "path"), ANY_KEY + ACCOUNT_KEY)
+@pytest.mark.parametrize(("method", "path"), ANY_KEY + ACCOUNT_KEY + SERVICE_KEY)
 @pytest.mark.parametrize("secret", ["", "sk-foreign", new_secret(1), new_secret(9)])
 async def test_without_a_valid_key_nothing_is_told(api, method, path, secret):
     answer = await api.call(method, path, secret, content=b"not json")
@@ -30,11 +40,13 @@ async def test_without_a_valid_key_nothing_is_told(api, method, path, secret):
 
 
 @pytest.mark.requirement("ACC-7")
-@pytest.mark.parametrize(("method", "path"), ACCOUNT_KEY)
+@pytest.mark.parametrize(("method", "path"), ACCOUNT_KEY + SERVICE_KEY)
 async def test_an_inference_key_is_told_that_it_lacks_the_scope(api, method, path):
     customer = await api.customer()
     sent = len(api.ledger.sent)
-    answer = await api.call(method, path, customer.inference, json=BODIES.get(path))
+    named = {"idempotency-key": "once"}
+    body = BODIES.get(path)
+    answer = await api.call(method, path, customer.inference, json=body, headers=named)
     assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
     assert answer.json()["purpose"] == "inference"
     assert len(api.ledger.sent) == sent
@@ -80,4 +92,4 @@ async def test_a_frozen_account_still_reads_what_it_has(api):
 async def test_the_description_needs_no_key(api):
     answer = await api.http.get("/billing/v1/openapi.json")
     assert answer.status_code == 200
-    assert len(answer.json()["paths"]) == 8
+    assert len(answer.json()["paths"]) == 13
