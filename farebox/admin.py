@@ -97,7 +97,7 @@ def show_account(
 def issue_key(
     context: typer.Context,
     account: Account,
-    purpose: Annotated[str, typer.Option(help="inference or account")] = "inference",
+    purpose: Annotated[str, typer.Option(help="inference, account or service")] = "inference",
     name: Annotated[str | None, typer.Option(help="For people; kept apart from the log.")] = None,
     allowed: Annotated[
         list[str] | None, typer.Option(help="A model or operation it may use; repeatable.")

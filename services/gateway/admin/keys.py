@@ -29,10 +29,11 @@ _SHOWN = 6
 class KeyToIssue(Body):
     """`allowed`: the models and operations it may use, all that the plan sells when null.
 
-    An inference key spends; an account key reads the statement, buys and sets auto-recharge.
+    An inference key spends; an account key reads the statement, buys and sets auto-recharge; a
+    service key reserves for work done elsewhere.
     """
 
-    purpose: Literal["inference", "account"]
+    purpose: Literal["inference", "account", "service"]
     name: FreeText | None = None
     allowed: Annotated[list[Name], Field(min_length=1, max_length=50)] | None = None
     expires_at: Moment | None = None

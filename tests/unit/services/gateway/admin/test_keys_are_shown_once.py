@@ -76,7 +76,7 @@ async def test_one_key_serves_two_accounts(api):
     ("body", "status", "code"),
     [
         ({}, 422, "invalid_request"),
-        ({"purpose": "service"}, 422, "invalid_request"),
+        ({"purpose": "other"}, 422, "invalid_request"),
         ({"purpose": "inference", "cap_day": "1.00"}, 422, "invalid_request"),
         ({"purpose": "inference", "allowed": []}, 422, "invalid_request"),
         ({"purpose": "inference", "allowed": ["swift-2"]}, 422, "unknown_item"),
