@@ -11,6 +11,7 @@ from libs.catalogue.book import (
     Pack,
     PaymentsConfig,
     Plan,
+    Rates,
     RechargeConfig,
     Route,
     Timeouts,
@@ -19,7 +20,14 @@ from libs.catalogue.book import (
 )
 from libs.catalogue.errors import CatalogueError
 from libs.catalogue.load import load, parse
-from libs.catalogue.pricing import Usage, charge_nanos, cost_pico, margin_nanos, price_lines
+from libs.catalogue.pricing import (
+    Usage,
+    charge_nanos,
+    cost_pico,
+    margin_nanos,
+    most_pico,
+    price_lines,
+)
 
 __all__ = [
     "Catalogue",
@@ -33,6 +41,7 @@ __all__ = [
     "Pack",
     "PaymentsConfig",
     "Plan",
+    "Rates",
     "RechargeConfig",
     "Route",
     "Timeouts",
@@ -43,6 +52,7 @@ __all__ = [
     "cost_pico",
     "load",
     "margin_nanos",
+    "most_pico",
     "parse",
     "price_lines",
 ]

@@ -19,14 +19,57 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamPrice:
-    """Pico per token, and the largest input and output of the model in tokens."""
+class Rates:
+    """Pico for each token of a kind; `image` is pico for each image of an answer.
 
-    input_pico: int
-    cached_input_pico: int
-    output_pico: int
+    Tokens read from a cache, written to one (for minutes, or for an hour) and of images are kinds
+    of input tokens; tokens of an image that is made are a kind of output tokens.
+    """
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+    cache_write_1h: int
+    image_input: int
+    image_output: int
+    image: int = 0
+
+    @classmethod
+    def plain(cls, input: int, output: int, cached_input: int | None = None) -> "Rates":  # noqa: A002 - the field's own name
+        """Rates of text alone: what is not named costs what plain tokens do."""
+        cached = input if cached_input is None else cached_input
+        return cls(input, output, cached, input, input, input, output)
+
+    def dearest_input(self, *, hour_cache: bool) -> int:
+        """The most an input token can cost, whatever kind it turns out to be."""
+        dearest = max(self.input, self.cached_input, self.cache_write, self.image_input)
+        return max(dearest, self.cache_write_1h) if hour_cache else dearest
+
+    @property
+    def dearest_output(self) -> int:
+        return max(self.output, self.image_output)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPrice:
+    """What an upstream charges for a model, and the model's largest input and output in tokens.
+
+    `tiers` are (start, rates), ascending: above `start` input tokens they hold for all tokens.
+    """
+
+    rates: Rates
     max_input: int
     max_output: int
+    tiers: tuple[tuple[int, Rates], ...] = ()
+
+    def rates_at(self, input_tokens: int) -> Rates:
+        """The rates of a request with that many input tokens."""
+        found = self.rates
+        for start, rates in self.tiers:
+            if input_tokens > start:
+                found = rates
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from libs.catalogue.book import (
     Pack,
     PaymentsConfig,
     Plan,
+    Rates,
     RechargeConfig,
     Route,
     Timeouts,
@@ -75,11 +76,8 @@ def _upstream(name: str, values: Values) -> Upstream:
 
 
 def _price(values: Values) -> UpstreamPrice:
-    cached = values["cached_input"]
     return UpstreamPrice(
-        input_pico=values["input"],
-        cached_input_pico=values["input"] if cached is None else cached,
-        output_pico=values["output"],
+        rates=Rates.plain(values["input"], values["output"], values["cached_input"]),
         max_input=values["max_input"],
         max_output=values["max_output"],
     )

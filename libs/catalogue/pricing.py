@@ -12,27 +12,86 @@ _PER_TOKENS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an upstream reports; `input_tokens` includes the cached ones."""
+    """What an upstream reports.
+
+    `input_tokens` are all of them: those read from a cache, written to one and of images too, and
+    `output_tokens` hold those of the images made. `images` counts images sold by the piece.
+    """
 
     input_tokens: int
     cached_tokens: int
     output_tokens: int
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.input_tokens, self.cached_tokens, self.output_tokens) < 0:
+        if min(self.input_tokens, self.cached_tokens, self.output_tokens) < 0 or self._special < 0:
             raise ValueError(f"token counts must not be negative: {self}")
+
+    @property
+    def _special(self) -> int:
+        return min(
+            self.cache_write_tokens,
+            self.cache_write_1h_tokens,
+            self.image_input_tokens,
+            self.image_output_tokens,
+            self.images,
+        )
+
+    def counts(self) -> dict[str, int]:
+        """The counts for the record: the three of every request, and what else there was."""
+        always = ("input_tokens", "cached_tokens", "output_tokens")
+        return {
+            name: count
+            for name in self.__slots__
+            if (count := getattr(self, name)) or name in always
+        }
 
 
 def cost_pico(price: UpstreamPrice, usage: Usage) -> int:
     """What the upstream charges for `usage`, pico of the catalogue's currency, exact.
 
-    More cached tokens than input tokens count as all input cached.
+    Kinds of input that come to more than the input itself are cut off in the order they are
+    named: more cached tokens than input tokens count as all input cached.
     """
-    cached = min(usage.cached_tokens, usage.input_tokens)
-    return (
-        (usage.input_tokens - cached) * price.input_pico
-        + cached * price.cached_input_pico
-        + usage.output_tokens * price.output_pico
+    rates = price.rates_at(usage.input_tokens)
+    cost, rest = 0, usage.input_tokens
+    for tokens, rate in (
+        (usage.cached_tokens, rates.cached_input),
+        (usage.cache_write_tokens, rates.cache_write),
+        (usage.cache_write_1h_tokens, rates.cache_write_1h),
+        (usage.image_input_tokens, rates.image_input),
+    ):
+        if tokens:
+            cost += min(tokens, rest) * rate
+            rest -= min(tokens, rest)
+    images = min(usage.image_output_tokens, usage.output_tokens)
+    cost += rest * rates.input + (usage.output_tokens - images) * rates.output
+    return cost + images * rates.image_output + usage.images * rates.image
+
+
+def most_pico(
+    price: UpstreamPrice,
+    input_tokens: int,
+    output_tokens: int,
+    *,
+    images: int = 0,
+    hour_cache: bool = False,
+) -> int:
+    """The most that so many tokens can cost, of whatever kinds they turn out to be (PRC-2).
+
+    `hour_cache`: the request may write to a cache for an hour.
+    """
+    # A request may stay below the tier its bound reaches, and a tier may be the cheaper one.
+    reached = [price.rates, *(rates for start, rates in price.tiers if input_tokens > start)]
+    return max(
+        input_tokens * rates.dearest_input(hour_cache=hour_cache)
+        + output_tokens * rates.dearest_output
+        + images * rates.image
+        for rates in reached
     )
 
 
@@ -102,9 +161,9 @@ def _model_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, Any]:
         "rule": model.rule,
         "unit": plan.unit,
         "per_tokens": _PER_TOKENS,
-        "input": _per_million(price.input_pico, plan.margin_bps),
-        "cached_input": _per_million(price.cached_input_pico, plan.margin_bps),
-        "output": _per_million(price.output_pico, plan.margin_bps),
+        "input": _per_million(price.rates.input, plan.margin_bps),
+        "cached_input": _per_million(price.rates.cached_input, plan.margin_bps),
+        "output": _per_million(price.rates.output, plan.margin_bps),
         "step": "1" if plan.unit == CREDIT else "0.000000001",
         "max_input": price.max_input,
         "max_output": price.max_output,

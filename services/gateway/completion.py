@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -57,13 +58,21 @@ class Completion:
     """One model call of one surface."""
 
     def __init__(
-        self, means: Means, surface: Surface, parsed: Parsed, offer: Offer, order: Order
+        self,
+        means: Means,
+        surface: Surface,
+        parsed: Parsed,
+        offer: Offer,
+        order: Order,
+        headers: Mapping[str, str],
     ) -> None:
         self.order = order
         self._means = means
         self._surface = surface
         self._parsed = parsed
         self._offer = offer
+        self._candidate = offer.candidates[0]
+        self._headers = headers
         self._bound: Bound = surface.bound(parsed, offer)
         self.amount = self._bound.amount
         self.at_least = self._bound.at_least
@@ -76,11 +85,11 @@ class Completion:
 
     def told(self, held: int) -> Told:
         cap = cap_within(self._offer, self._bound, held)
-        return Told(self._offer.route, decimal_text(held, self._offer.unit), cap)
+        return Told(self._candidate.route, decimal_text(held, self._offer.unit), cap)
 
     async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
         del held
-        self._body = self._surface.prepare(self._parsed, self._offer.upstream_model, told.cap)
+        self._body = self._surface.prepare(self._parsed, self._candidate, told.cap)
         deadline = Deadline(self._means.settings.request_max_s)
         exchange.on_gone = partial(self._client_gone, deadline)
         try:
@@ -89,7 +98,7 @@ class Completion:
             async with deadline:
                 if self._parsed.stream:
                     # The first byte of a whole answer comes only when all of it is there.
-                    deadline.within(self._offer.upstream.timeouts.first_byte_s)
+                    deadline.within(self._candidate.upstream.timeouts.first_byte_s)
                 return await self._call(deadline, told, exchange)
         except Refusal as refusal:
             return self._failed(refusal)
@@ -117,11 +126,11 @@ class Completion:
 
     async def _call(self, deadline: Deadline, told: Told, exchange: Exchange) -> Outcome:
         response = await self._means.upstreams.send(
-            self._offer.upstream,
+            self._candidate.upstream,
             "POST",
             self._surface.upstream_path,
             body=self._body,
-            headers={"content-type": "application/json"},
+            headers={**self._headers, "content-type": "application/json"},
         )
         try:
             outcome = await self._read(response, deadline, told, exchange)
@@ -154,7 +163,7 @@ class Completion:
         return outcome
 
     async def _body_of(self, response: aiohttp.ClientResponse, deadline: Deadline) -> bytes:
-        idle_s = self._offer.upstream.timeouts.idle_s
+        idle_s = self._candidate.upstream.timeouts.idle_s
         return await self._means.upstreams.read(response, deadline, idle_s, self._received)
 
     async def _stream(
@@ -165,7 +174,7 @@ class Completion:
         exchange: Exchange,
         headers: HeaderList,
     ) -> Outcome:
-        meter, idle_s = self._meter, self._offer.upstream.timeouts.idle_s
+        meter, idle_s = self._meter, self._candidate.upstream.timeouts.idle_s
         start = (*headers, *told.headers())
         try:
             async for data in response.content.iter_any():
@@ -202,7 +211,7 @@ class Completion:
             self._waited = True
             deadline.pause()
             await exchange.put(piece)
-            deadline.within(self._offer.upstream.timeouts.idle_s)
+            deadline.within(self._candidate.upstream.timeouts.idle_s)
         else:
             await exchange.put(piece)
 
@@ -212,7 +221,7 @@ class Completion:
         usage = reported or estimated_usage(
             self._bound, cap=told.cap, sent=len(self._body), delivered=self._meter.delivered
         )
-        charge = self._offer.charge(usage)
+        charge = self._offer.charge(usage, self._candidate)
         settlement = Settlement(
             charge=charge.charge,
             margin=charge.margin,
@@ -279,8 +288,9 @@ class Completion:
         return Outcome(self._served(refusal.code), reason=refusal.code, refusal=refusal)
 
     def _served(self, reason: str | None = None) -> Served:
-        attempt = Attempt(upstream=self._offer.upstream.name, status=self._status, reason=reason)
-        return Served(self._offer.name, self._offer.route, (attempt,), self._status)
+        upstream = self._candidate.upstream.name
+        attempt = Attempt(upstream=upstream, status=self._status, reason=reason)
+        return Served(self._offer.name, self._candidate.route, (attempt,), self._status)
 
 
 def _client_left() -> Refusal:

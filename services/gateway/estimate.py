@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.catalogue import Usage
-from libs.catalogue.pricing import step
 from services.gateway.offers import Offer
 
 HIDDEN_TOKENS: Final = 1_024
@@ -21,7 +20,8 @@ LEAST_OUTPUT: Final = 256
 class Bound:
     """`amount` nanos cover `input_tokens` and `cap` output tokens for each of `choices`.
 
-    The request is let in when at least `at_least` can be held.
+    The request is let in when at least `at_least` can be held. A `cap` of 0 is no cap: what comes
+    back is bounded without one, and `amount` is all there is.
     """
 
     amount: int
@@ -29,32 +29,35 @@ class Bound:
     cap: int
     input_tokens: int
     choices: int
+    hour_cache: bool = False
+    """Whether the request may write to a cache for an hour, at the price of that."""
 
 
-def text_bound(offer: Offer, *, size: int, tools: bool, asked: int | None, choices: int) -> Bound:
+def text_bound(
+    offer: Offer,
+    *,
+    size: int,
+    tools: bool,
+    asked: int | None,
+    choices: int,
+    hour_cache: bool = False,
+) -> Bound:
     """The bound of a request of `size` bytes of text that asks for `asked` output tokens."""
     hidden = HIDDEN_TOKENS_WITH_TOOLS if tools else HIDDEN_TOKENS
-    tokens = min(size + hidden, offer.price.max_input)
+    tokens = min(size + hidden, offer.max_input)
     if asked is not None:
-        cap = least = min(asked, offer.price.max_output)
+        cap = least = min(asked, offer.max_output)
     else:
-        cap = min(offer.default_cap, offer.price.max_output)
+        cap = min(offer.default_cap, offer.max_output)
         least = min(LEAST_OUTPUT, cap)
     return Bound(
-        amount=_most(offer, tokens, cap * choices),
-        at_least=_most(offer, tokens, least * choices),
+        amount=offer.most(tokens, cap * choices, hour_cache=hour_cache),
+        at_least=offer.most(tokens, least * choices, hour_cache=hour_cache),
         cap=cap,
         input_tokens=tokens,
         choices=choices,
+        hour_cache=hour_cache,
     )
-
-
-def _most(offer: Offer, input_tokens: int, output_tokens: int) -> int:
-    # Cached input may be the dearer one in a price book; a hold of nothing cannot be made.
-    price = offer.price
-    cached = input_tokens if price.cached_input_pico > price.input_pico else 0
-    charge = offer.charge(Usage(input_tokens, cached, output_tokens)).charge
-    return max(charge, step(offer.unit))
 
 
 def cap_within(offer: Offer, bound: Bound, held: int) -> int:
@@ -67,7 +70,8 @@ def cap_within(offer: Offer, bound: Bound, held: int) -> int:
     low, high = 1, bound.cap
     while low < high:
         middle = (low + high + 1) // 2
-        if _most(offer, bound.input_tokens, middle * bound.choices) <= held:
+        output = middle * bound.choices
+        if offer.most(bound.input_tokens, output, hour_cache=bound.hour_cache) <= held:
             low = middle
         else:
             high = middle - 1

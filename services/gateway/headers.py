@@ -23,11 +23,14 @@ _JSON: Final = (b"content-type", b"application/json")
 
 
 def forwarded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The client's headers that go to an upstream."""
+    """The client's headers that go to an upstream with a call of an operation."""
+    return chosen(headers, _FORWARDED)
+
+
+def chosen(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> dict[str, str]:
+    """The client's headers of these lower-case names."""
     return {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in headers
-        if name in _FORWARDED
+        name.decode("latin-1"): value.decode("latin-1") for name, value in headers if name in names
     }
 
 

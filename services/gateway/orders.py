@@ -94,7 +94,7 @@ def settle_command(order: Order, settlement: Settlement, served: Served) -> Sett
             margin=settlement.margin,
             basis=settlement.basis,
             cost_pico=settlement.cost_pico,
-            usage={} if usage is None else _counts(usage),
+            usage={} if usage is None else usage.counts(),
             model=served.model,
             route=served.route,
             route_reason="only_route",
@@ -127,11 +127,3 @@ def release_command(
             status=None if served is None else served.status,
         ),
     )
-
-
-def _counts(usage: Usage) -> dict[str, int]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "output_tokens": usage.output_tokens,
-    }

@@ -22,7 +22,7 @@ from services.gateway.errors import (
     openai_event,
 )
 from services.gateway.exchange import ErrorShape, Exchange
-from services.gateway.headers import forwarded
+from services.gateway.headers import chosen, forwarded
 from services.gateway.keys import AuthError, KeyInfo
 from services.gateway.offers import Offers
 from services.gateway.operations import Call, OperationCall
@@ -61,9 +61,11 @@ class PaidRequests:
 
         def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
             parsed = surface.parse(raw)
-            offer = self._offers.model(key, parsed.model)
+            offer = self._offers.model(key, parsed.model, surface.shape)
             order = _order(scope, key, res, offer.name, surface.name)
-            return Completion(self._means, surface, parsed, offer, order), parsed.stream
+            headers = chosen(scope["headers"], surface.passes)
+            job = Completion(self._means, surface, parsed, offer, order, headers)
+            return job, parsed.stream
 
         await self._serve(surface, job, scope, receive, send)
 

@@ -15,6 +15,12 @@ from services.gateway.errors import Refusal, upstream_failed
 # Below what providers keep open: a connection that is closed under a POST cannot be retried.
 _KEEPALIVE_S: Final = 4.0
 _NAMES_S: Final = 60
+# How each shape of upstream is told who we are.
+_CREDENTIALS: Final = {
+    "openai": ("authorization", "Bearer {}"),
+    "anthropic": ("x-api-key", "{}"),
+    "http": ("authorization", "Bearer {}"),
+}
 
 
 @dataclass(slots=True)
@@ -81,7 +87,8 @@ class Upstreams:
         """
         sent = {**headers, "accept-encoding": "identity", "user-agent": "farebox"}
         if key := self._keys[upstream.name]:
-            sent["authorization"] = f"Bearer {key}"
+            name, value = _CREDENTIALS[upstream.shape]
+            sent[name] = value.format(key)
         try:
             return await self._session.request(
                 method,

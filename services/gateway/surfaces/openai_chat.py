@@ -7,7 +7,7 @@ import orjson
 from services.gateway.errors import Refusal, invalid, openai_body, openai_event
 from services.gateway.estimate import Bound, text_bound
 from services.gateway.meter import Meter
-from services.gateway.offers import Offer
+from services.gateway.offers import Candidate, Offer
 from services.gateway.surfaces.chat_fields import check_fields, choices_of, count_of
 from services.gateway.surfaces.chat_meter import ChatMeter
 from services.gateway.surfaces.protocol import Parsed
@@ -20,6 +20,8 @@ class OpenAIChat:
 
     name = "openai_chat"
     path = "/v1/chat/completions"
+    shape = "openai"
+    passes: frozenset[bytes] = frozenset()
     upstream_path = "/chat/completions"
 
     def parse(self, raw: bytes) -> Parsed:
@@ -55,10 +57,11 @@ class OpenAIChat:
             choices=parsed.choices,
         )
 
-    def prepare(self, parsed: Parsed, model: str, cap: int) -> bytes:
+    def prepare(self, parsed: Parsed, candidate: Candidate, cap: int) -> bytes:
         changes: dict[str, Any] = {}
-        if model != parsed.model:
-            changes["model"] = model
+        if candidate.upstream_model != parsed.model:
+            changes["model"] = candidate.upstream_model
+        cap = min(cap, candidate.price.max_output)
         if parsed.asked is None:
             changes[_CAPS[0]] = cap
         else:

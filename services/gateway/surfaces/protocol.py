@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from services.gateway.errors import Refusal
 from services.gateway.estimate import Bound
 from services.gateway.meter import Meter
-from services.gateway.offers import Offer
+from services.gateway.offers import Candidate, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,11 @@ class Surface(Protocol):
 
     name: str
     path: str
+    shape: str
+    """The shape of upstreams that speak this dialect: `shape` of farebox.toml."""
     upstream_path: str
+    passes: frozenset[bytes]
+    """The client's headers, lower-case, that go on to the upstream."""
 
     def parse(self, raw: bytes) -> Parsed:
         """Understand a request body.
@@ -49,8 +53,8 @@ class Surface(Protocol):
         """The most this request can cost."""
         ...
 
-    def prepare(self, parsed: Parsed, model: str, cap: int) -> bytes:
-        """The body for the upstream: its own model name, and the cap that was reserved."""
+    def prepare(self, parsed: Parsed, candidate: Candidate, cap: int) -> bytes:
+        """The body for a candidate: its own model name, and the cap that was reserved."""
         ...
 
     def meter(self, parsed: Parsed) -> Meter: ...

@@ -28,10 +28,10 @@ def refused(call, *args) -> tuple[int, str]:
 
 @pytest.mark.requirement("PRC-1")
 def test_a_model_costs_the_upstreams_price_and_the_plans_margin():
-    offer = OFFERS.model(KEY, "swift-1")
-    charge = offer.charge(Usage(1200, 0, 350))
+    offer = OFFERS.model(KEY, "swift-1", "openai")
+    charge = offer.charge(Usage(1200, 0, 350), offer.candidates[0])
     assert (charge.cost_pico, charge.charge, charge.margin) == (10**9, 1_100_000, 100_000)
-    assert (offer.route, offer.default_cap) == ("north/swift-1", 4096)
+    assert (offer.candidates[0].route, offer.default_cap) == ("north/swift-1", 4096)
 
 
 def test_an_operation_costs_its_price_in_the_accounts_unit():
@@ -41,11 +41,11 @@ def test_an_operation_costs_its_price_in_the_accounts_unit():
 @pytest.mark.requirement("PRC-7")
 def test_what_is_not_sold_is_404():
     not_found = (404, "model_not_found")
-    assert refused(OFFERS.model, KEY, "grand-9") == not_found
-    assert refused(OFFERS.model, KEY, "score-image") == not_found
-    assert refused(OFFERS.model, STUDIO, "swift-1") == not_found
-    assert refused(OFFERS.model, replace(KEY, plan="gone"), "swift-1") == not_found
-    assert refused(OFFERS.model, replace(KEY, unit="EUR"), "swift-1") == not_found
+    assert refused(OFFERS.model, KEY, "grand-9", "openai") == not_found
+    assert refused(OFFERS.model, KEY, "score-image", "openai") == not_found
+    assert refused(OFFERS.model, STUDIO, "swift-1", "openai") == not_found
+    assert refused(OFFERS.model, replace(KEY, plan="gone"), "swift-1", "openai") == not_found
+    assert refused(OFFERS.model, replace(KEY, unit="EUR"), "swift-1", "openai") == not_found
     assert refused(OFFERS.operation, KEY, SCORE) == not_found
     assert refused(OFFERS.operation, replace(STUDIO, plan="gone"), SCORE) == not_found
     assert refused(OFFERS.operation, replace(STUDIO, unit="USD"), SCORE) == not_found
@@ -55,7 +55,7 @@ def test_what_is_not_sold_is_404():
 def test_other_keys_are_not_for_spending(purpose: str):
     key = replace(STUDIO, purpose=purpose)
     assert refused(OFFERS.operation, key, SCORE) == (403, "scope_missing")
-    assert refused(OFFERS.model, key, "swift-1") == (403, "scope_missing")
+    assert refused(OFFERS.model, key, "swift-1", "openai") == (403, "scope_missing")
 
 
 def test_a_key_may_be_for_some_things_only():
