@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from simulators.provider.delivery import Chunk
 from simulators.provider.script import Script
 
 DEFAULT_WORDS = 24
@@ -53,19 +54,20 @@ class Answer:
         body = self._head | {"object": "chat.completion", "choices": [choice]}
         return body if style == "none" else body | {"usage": self.reported(style)}
 
-    def chunks(self, style: str, *, asked: bool) -> Iterator[dict[str, Any]]:
+    def chunks(self, style: str, *, asked: bool) -> Iterator[Chunk]:
         """Yield a stream's chunks: role, one word each, the end, and usage if it is due."""
         speaks = style in ("unasked", "running") or asked
-        yield self._chunk({"role": "assistant", "content": ""}, None, style, 0, asked=asked)
+        role = {"role": "assistant", "content": ""}
+        yield None, self._chunk(role, None, style, 0, asked=asked)
         for index, word in enumerate(self.words):
             delta = {"content": word if index == 0 else " " + word}
-            yield self._chunk(delta, None, style, index + 1, asked=asked)
-        yield self._chunk({}, self.finish, style, len(self.words), asked=asked)
+            yield None, self._chunk(delta, None, style, index + 1, asked=asked)
+        yield None, self._chunk({}, self.finish, style, len(self.words), asked=asked)
         if not speaks or style in ("none", "running"):
             return
         last = self._head | {"object": "chat.completion.chunk", "choices": []}
         for _ in range(2 if style == "duplicate" else 1):
-            yield last | {"usage": self.reported(style)}
+            yield None, last | {"usage": self.reported(style)}
 
     def _chunk(
         self, delta: dict[str, Any], finish: str | None, style: str, sent: int, *, asked: bool
@@ -103,9 +105,14 @@ def compose(number: int, request: dict[str, Any], script: Script) -> Answer:
         "prompt_tokens_details": {"cached_tokens": min(script.cached_tokens, prompt)},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
-    words = [_word(index, script.word_bytes) for index in range(count)]
+    words = words_of(count, script.word_bytes)
     finish = "length" if count < asked else "stop"
     return Answer(number, str(request.get("model")), words, finish, usage)
+
+
+def words_of(count: int, size: int | None) -> list[str]:
+    """Return the first words of the provider's text, each of `size` bytes if that is given."""
+    return [_word(index, size) for index in range(count)]
 
 
 def _word(index: int, size: int | None) -> str:
