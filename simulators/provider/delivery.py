@@ -91,6 +91,7 @@ async def _events(
     end = b"\r\n\r\n" if script.crlf else b"\n\n"
     options = (await request.json()).get("stream_options") or {}
     asked = bool(options.get("include_usage"))
+    name = b""
     for index, chunk in enumerate(answer.chunks(script.usage, asked=asked)):
         if script.hold_after_chunks == index:
             await record.released.wait()
@@ -98,9 +99,11 @@ async def _events(
             raise Cut
         if index and script.gap_ms:
             await asyncio.sleep(script.gap_ms / 1000)
-        yield b"data: " + json.dumps(chunk).encode() + end
+        # The events of some surfaces have names.
+        name = f"event: {chunk['type']}".encode() + end[: len(end) // 2] if "type" in chunk else b""
+        yield name + b"data: " + json.dumps(chunk).encode() + end
         call.chunks = index + 1
-    if script.done:
+    if script.done and not name:
         yield b"data: [DONE]" + end
 
 
