@@ -92,7 +92,8 @@ class TestResponses:
         assert kinds[-1] == "response.output_item.done"
         rest = asyncio.create_task(anext(stream))
         await until(lambda: "Settle" in ledger.tries)
-        assert not rest.done()
+        done, _ = await asyncio.wait({rest}, timeout=0.1)
+        assert not done
         gate.set()
         last = await rest
         assert (last.type, last.response.incomplete_details.reason) == (
