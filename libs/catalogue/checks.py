@@ -85,7 +85,7 @@ def _check_route(
         return
     upstream = upstreams[upstream_name] or {}
     if upstream.get("shape") == "http":
-        text = f'"{upstream_name}" has shape "http"; models need one of shape "openai"'
+        text = f'"{upstream_name}" has shape "http"; models need "openai" or "anthropic"'
         problems.add(path, text)
     elif (prices := upstream.get("prices")) is not None:
         what = f'price of upstream "{upstream_name}"'

@@ -71,7 +71,7 @@ _TIMEOUTS = Table(
 UPSTREAM = Table(
     {
         "shape": Key(
-            Choice(("openai", "http"), later=("anthropic",)),
+            Choice(("openai", "anthropic", "http")),
             "What the upstream speaks.",
             example='"openai"',
         ),

@@ -56,7 +56,6 @@ def test_every_key_of_the_grammar_not_built_yet_is_refused_by_name():
 @pytest.mark.parametrize(
     ("old", "new", "path"),
     [
-        ('shape = "http"', 'shape = "anthropic"', "upstreams.scorer.shape"),
         ('rule = "cost_plus"', 'rule = "retail"', "models.swift-1.rule"),
         (
             'rule = "cost_plus"',
