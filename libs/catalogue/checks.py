@@ -12,7 +12,14 @@ from libs.catalogue.tables import Values
 from libs.events.money import CREDIT, MAX_AMOUNT, minor_to_nanos, parse_decimal
 
 RESERVED_PATHS = ("/admin", "/billing", "/health", "/metrics")
-SURFACE_PATHS = ("/v1/chat", "/v1/responses", "/v1/embeddings", "/v1/images", "/v1/messages")
+SURFACE_PATHS = (
+    "/v1/chat",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/images",
+    "/v1/messages",
+)
 MODEL_LIST = "/v1/models"
 _LISTENERS = (("gateway", "listen"), ("gateway", "admin_listen"), ("payments", "listen"))
 

@@ -69,6 +69,18 @@ def openai_event(refusal: Refusal) -> bytes:
     return b"data: " + openai_body(refusal) + b"\n\n"
 
 
+def response_event(refusal: Refusal) -> bytes:
+    """The refusal in the middle of a stream of a response, whose events have names."""
+    event = {
+        "type": "error",
+        "code": refusal.code,
+        "message": refusal.message,
+        "param": refusal.param,
+        "sequence_number": 0,
+    }
+    return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
+
+
 def not_authenticated(error: AuthError) -> Refusal:
     headers = RETRY_LATER if error.status >= 500 else ()
     return Refusal(error.status, error.code, error.message, headers=headers)

@@ -44,6 +44,11 @@ class Answer:
     usage: dict[str, Any]
 
     @property
+    def last(self) -> Chunk | None:
+        """What ends a stream of it, if anything does beside its own chunks."""
+        return None, "[DONE]"
+
+    @property
     def _head(self) -> dict[str, Any]:
         return {"id": f"chatcmpl-sim{self.number}", "created": _CREATED, "model": self.model}
 
@@ -91,23 +96,37 @@ class Answer:
 
 def compose(number: int, request: dict[str, Any], script: Script) -> Answer:
     """Decide the words and the counts of one answer; the caps of the request are obeyed."""
-    asked = script.words or DEFAULT_WORDS
     caps = [request.get(name) for name in ("max_completion_tokens", "max_tokens")]
-    cap = min((value for value in caps if isinstance(value, int)), default=asked)
-    count = asked if script.ignore_cap else min(asked, cap)
-    prompt = script.prompt_tokens
-    if prompt is None:
-        prompt = prompt_tokens(request.get("messages") or [])
-    usage = {
+    cap = min((value for value in caps if isinstance(value, int)), default=None)
+    words, finish = chosen_words(script, cap)
+    usage = usage_of(script, prompt_tokens(request.get("messages") or []), len(words))
+    return Answer(number, str(request.get("model")), words, finish, usage)
+
+
+def chosen_words(script: Script, cap: int | None) -> tuple[list[str], str]:
+    """The words of an answer and why it ended: at most `cap` words, unless it is ignored."""
+    asked = script.words or DEFAULT_WORDS
+    count = asked if script.ignore_cap or cap is None else min(asked, cap)
+    words = [_word(index, script.word_bytes) for index in range(count)]
+    return words, "length" if count < asked else "stop"
+
+
+def usage_of(script: Script, prompt: int, made: int) -> dict[str, Any]:
+    """The counts, under the names of chat completions."""
+    if script.prompt_tokens is not None:
+        prompt = script.prompt_tokens
+    return {
         "prompt_tokens": prompt,
-        "completion_tokens": count,
-        "total_tokens": prompt + count,
+        "completion_tokens": made,
+        "total_tokens": prompt + made,
         "prompt_tokens_details": {"cached_tokens": min(script.cached_tokens, prompt)},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
-    words = words_of(count, script.word_bytes)
-    finish = "length" if count < asked else "stop"
-    return Answer(number, str(request.get("model")), words, finish, usage)
+
+
+def count_ids(value: Any) -> int:
+    """The tokens of a text (one for every 4 bytes begun) or of a list of token ids."""
+    return -(-len(value.encode()) // 4) if isinstance(value, str) else len(value)
 
 
 def words_of(count: int, size: int | None) -> list[str]:

@@ -1,8 +1,10 @@
-"""A model provider of both shapes, and one plain endpoint, for tests and demos.
+"""A model provider of both shapes, and plain endpoints, for tests and demos.
 
-OpenAI's: `POST /v1/chat/completions` (JSON and event stream), `GET /v1/models`; and `POST /score`.
-Anthropic's: `POST /v1/messages` (JSON and event stream), `POST /v1/messages/count_tokens`. All need
-the provider's own key. `/control/*` tells what was asked and scripts what comes next.
+OpenAI's: `POST /v1/chat/completions`, `/v1/completions`, `/v1/responses` (JSON and event stream),
+`/v1/embeddings`, `/v1/images/generations`, `GET /v1/models`. Anthropic's: `POST /v1/messages` (JSON
+and event stream), `POST /v1/messages/count_tokens`. And `POST /score` and, for paths with parts of
+their own, any method on `/items/{id}/score`. All need the provider's own key. `/control/*` tells
+what was asked and scripts what comes next.
 """
 
 import hashlib
@@ -16,7 +18,7 @@ from aiohttp import web
 
 from simulators.provider import control
 from simulators.provider.answer import compose
-from simulators.provider.calls import RECORD, Call, Record
+from simulators.provider.calls import RECORD, Call, Record, Unfit
 from simulators.provider.delivery import (
     Cut,
     before_first_byte,
@@ -28,6 +30,7 @@ from simulators.provider.delivery import (
 from simulators.provider.dialect import dialect_of
 from simulators.provider.messages import count_tokens, messages
 from simulators.provider.script import Script, script_of
+from simulators.provider.surfaces import SURFACES
 
 DEFAULT_KEY = "sk-provider-simulator"
 MODELS = ("swift-1", "swift-1-b", "grand-1")
@@ -35,6 +38,7 @@ _KEY = web.AppKey("key", str)
 _BODY_MAX = 64 * 1024 * 1024
 
 Handler = Callable[[web.Request, Script, Call, bytes], Awaitable[web.StreamResponse]]
+Serve = Callable[[web.Request, Script, Record, Call], Awaitable[web.StreamResponse]]
 
 
 def make_app(key: str = DEFAULT_KEY) -> web.Application:
@@ -45,7 +49,10 @@ def make_app(key: str = DEFAULT_KEY) -> web.Application:
     app.router.add_post("/v1/chat/completions", _scripted(_chat))
     app.router.add_post("/v1/messages", _scripted(messages))
     app.router.add_post("/v1/messages/count_tokens", _scripted(count_tokens))
+    for path, serve in SURFACES.items():
+        app.router.add_post(path, _scripted(_surface(serve)))
     app.router.add_post("/score", _scripted(_score))
+    app.router.add_route("*", "/items/{id}/score", _scripted(_item))
     app.router.add_get("/v1/models", _scripted(_models))
     control.add_routes(app, app[RECORD])
     return app
@@ -68,6 +75,8 @@ def _scripted(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamR
                 message = "The provider was told to fail"
                 return await refuse(request, call, script.status, message, script)
             response = await handler(request, script, call, raw)
+        except Unfit as error:
+            return await refuse(request, call, 400, str(error))
         except Cut:
             call.outcome = "died" if call.status else "reset"
             cut(request)
@@ -123,6 +132,23 @@ async def _chat(
         record = request.app[RECORD]
         return await send_stream(request, script, record, call, chunks, (None, "[DONE]"))
     return await send_json(request, script, call, answer.body(script.usage))
+
+
+def _surface(serve: Serve) -> Handler:
+    async def handle(
+        request: web.Request, script: Script, call: Call, _raw: bytes
+    ) -> web.StreamResponse:
+        return await serve(request, script, request.app[RECORD], call)
+
+    return handle
+
+
+async def _item(
+    request: web.Request, script: Script, call: Call, _raw: bytes
+) -> web.StreamResponse:
+    """Tell which item it was; the raw path shows how its name was written."""
+    body = {"id": request.match_info["id"], "path": request.raw_path}
+    return await send_json(request, script, call, body)
 
 
 async def _score(
