@@ -87,8 +87,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """How fast an account may call: `requests` each `per_ms`, `concurrent` of them at once."""
+
     requests: int
-    per_s: float
+    per_ms: int
     concurrent: int
 
 
@@ -100,7 +102,7 @@ class Plan:
     sells: frozenset[str]
     packs: tuple[str, ...]
     recharge_pack: str | None
-    limits: Limits | None
+    limits: Limits
     initial: int | None
 
 
