@@ -1,6 +1,7 @@
 """farebox.toml: what is sold, at which price, through which upstream. Pure: only `load` reads."""
 
 from libs.catalogue.book import (
+    DEFAULT_LIMITS,
     Catalogue,
     Fee,
     GatewayConfig,
@@ -22,6 +23,7 @@ from libs.catalogue.load import load, parse
 from libs.catalogue.pricing import Usage, charge_nanos, cost_pico, margin_nanos, price_lines
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "Catalogue",
     "CatalogueError",
     "Fee",

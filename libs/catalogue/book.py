@@ -6,7 +6,7 @@ of their unit; money asked by card is integer minor units of its currency.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Ratio = tuple[int, int]
 
@@ -92,6 +92,10 @@ class Limits:
     requests: int
     per_ms: int
     concurrent: int
+
+
+DEFAULT_LIMITS: Final = Limits(requests=10, per_ms=60_000, concurrent=8)
+"""Of a plan that says nothing about them, as the grammar has them too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,7 @@ async def running_gateway(
 ) -> AsyncIterator[RunningGateway]:
     """Serve one worker on a free port; its journal is replayed only when the test says so."""
     settings = {"data_dir": folder, "journal_min_free": 0, "shutdown_grace_s": 2} | settings
+    settings.setdefault("billing_requests_per_minute", 1_000_000)
     listening = listen(("127.0.0.1", 0), shared=False)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     gateway = Gateway(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.catalogue import CatalogueError, Limits, load, parse
+from libs.catalogue import DEFAULT_LIMITS, CatalogueError, Limits, load, parse
 from tests.support.catalogue import EXAMPLE, NO_LIMITS, WHOLE_GRAMMAR
 
 UNSETTLED = 'unsettled = "release"'
@@ -54,7 +54,8 @@ def test_every_key_of_the_grammar_not_built_yet_is_refused_by_name():
 def test_a_plan_that_says_nothing_about_limits_has_ten_requests_a_minute():
     said = parse(EXAMPLE.replace(NO_LIMITS, 'limits = { requests = 600, per = "1h" }', 1))
     assert said.plans["payg"].limits == Limits(600, 3_600_000, 8)
-    assert parse(EXAMPLE.replace(NO_LIMITS, "")).plans["payg"].limits == Limits(10, 60_000, 8)
+    assert parse(EXAMPLE.replace(NO_LIMITS, "")).plans["payg"].limits == DEFAULT_LIMITS
+    assert Limits(10, 60_000, 8) == DEFAULT_LIMITS
 
 
 @pytest.mark.parametrize(
