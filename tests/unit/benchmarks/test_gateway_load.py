@@ -13,7 +13,6 @@ from benchmarks.gateway.peers import stub
 from benchmarks.gateway.rounds import FailedError, play
 from benchmarks.gateway.stub import EVENTS
 
-
 REFUSES_POST = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
