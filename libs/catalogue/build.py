@@ -36,6 +36,8 @@ def catalogue_text(values: Values) -> str:
     a new version of the catalogue.
     """
     covered: dict[str, Any] = {section: values[section] for section in _HASHED}
+    # The prices taken from a book are covered, where they came from is not.
+    covered["catalogue"] = values["catalogue"] | {"price_book": None}
     covered["upstreams"] = {
         name: {"prices": upstream["prices"]} for name, upstream in values["upstreams"].items()
     }
