@@ -44,11 +44,6 @@ def catalogue_text(values: Values) -> str:
     return json.dumps(_given(covered), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def catalogue_hash(values: Values) -> str:
-    """Hex SHA-256 of `catalogue_text`."""
-    return hashlib.sha256(catalogue_text(values).encode("ascii")).hexdigest()
-
-
 def _given(value: Any) -> Any:
     """Without what is none: a key that a later version adds does not change an older file."""
     if isinstance(value, dict):
@@ -58,8 +53,10 @@ def _given(value: Any) -> Any:
 
 def build(values: Values) -> Catalogue:
     """The catalogue of values in which no fault was found."""
+    text = catalogue_text(values)
     return Catalogue(
-        hash=catalogue_hash(values),
+        hash=hashlib.sha256(text.encode("ascii")).hexdigest(),
+        text=text,
         currency=values["catalogue"]["currency"],
         conversion=dict(values["catalogue"]["conversion"]),
         upstreams={name: _upstream(name, v) for name, v in values["upstreams"].items()},
