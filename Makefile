@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 JUNIT := build/junit.xml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check guards bench simulate requirements schemas lock
+.PHONY: help setup sdks demo test check guards bench simulate requirements schemas lock
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -27,10 +27,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FAREBOX_DEMO_EXIT=1: then exit)
 	@$(PY) -m farebox.main demo
 
-test: check ## Everything that must hold: checks, all tests on real servers, requirements
+test: check sdks ## Everything that must hold: checks, all tests on real servers, requirements
 	@mkdir -p $(dir $(JUNIT))
 	$(PY) -m pytest -n 2 --dist loadfile --junitxml=$(JUNIT)
 	@$(MAKE) --no-print-directory requirements
+
+sdks: setup ## Install the official SDKs that the tests call with (at once when nothing changed)
+	@$(PY) -m tests.sdk.install
 
 check: setup ## Format, lint, types, borders between modules, rules of the tree
 	$(BIN)/ruff format --check .

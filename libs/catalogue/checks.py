@@ -13,7 +13,14 @@ from libs.catalogue.tables import Values
 from libs.events.money import CREDIT, MAX_AMOUNT, minor_to_nanos, parse_decimal
 
 RESERVED_PATHS = ("/admin", "/billing", "/health", "/metrics")
-SURFACE_PATHS = ("/v1/chat", "/v1/responses", "/v1/embeddings", "/v1/images", "/v1/messages")
+SURFACE_PATHS = (
+    "/v1/chat",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/images",
+    "/v1/messages",
+)
 MODEL_LIST = "/v1/models"
 _LISTENERS = (("gateway", "listen"), ("gateway", "admin_listen"), ("payments", "listen"))
 
@@ -79,7 +86,7 @@ def _check_route(
         return
     upstream = upstreams[upstream_name] or {}
     if upstream.get("shape") == "http":
-        text = f'"{upstream_name}" has shape "http"; models need one of shape "openai"'
+        text = f'"{upstream_name}" has shape "http"; models need "openai" or "anthropic"'
         problems.add(path, text)
     elif (prices := upstream.get("prices")) is not None:
         provider = upstream.get("price_book")

@@ -15,11 +15,19 @@ from services.gateway.headers import json_headers, request_ids
 from services.gateway.operations import places
 from services.gateway.paid import PaidRequests
 from services.gateway.surfaces.openai_chat import OpenAIChat
+from services.gateway.surfaces.openai_completions import OpenAICompletions
+from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
+from services.gateway.surfaces.openai_responses import OpenAIResponses
 from services.gateway.surfaces.protocol import Surface
 
 log = logging.getLogger(__name__)
 
-SURFACES: Final[tuple[Surface, ...]] = (OpenAIChat(),)
+SURFACES: Final[tuple[Surface, ...]] = (
+    OpenAIChat(),
+    OpenAICompletions(),
+    OpenAIResponses(),
+    OpenAIEmbeddings(),
+)
 BILLING: Final = "/billing/v1/"
 
 

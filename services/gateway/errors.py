@@ -18,7 +18,7 @@ INSUFFICIENT: Final = "insufficient_prepaid_balance"
 NO_RETRY: Final[HeaderList] = ((b"x-should-retry", b"false"),)
 RETRY_SOON: Final[HeaderList] = ((b"retry-after", b"1"), (b"x-should-retry", b"true"))
 RETRY_LATER: Final[HeaderList] = ((b"retry-after", b"2"),)
-_KINDS: Final = {402: INSUFFICIENT, 403: "permission_error"}
+_KINDS: Final = {402: INSUFFICIENT, 403: "permission_error", 429: "requests"}
 
 
 class Refusal(Exception):
@@ -67,6 +67,18 @@ def openai_body(refusal: Refusal) -> bytes:
 def openai_event(refusal: Refusal) -> bytes:
     """The refusal in the middle of a stream: the SDKs raise it as an error."""
     return b"data: " + openai_body(refusal) + b"\n\n"
+
+
+def response_event(refusal: Refusal) -> bytes:
+    """The refusal in the middle of a stream of a response, whose events have names."""
+    event = {
+        "type": "error",
+        "code": refusal.code,
+        "message": refusal.message,
+        "param": refusal.param,
+        "sequence_number": 0,
+    }
+    return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
 
 
 def not_authenticated(error: AuthError) -> Refusal:

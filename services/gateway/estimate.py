@@ -18,7 +18,8 @@ LEAST_OUTPUT: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """`amount` nanos cover `input_tokens` and `cap` output tokens for each of `choices`.
+    """`amount` nanos cover `input_tokens`, `cap` output tokens for each of `choices`, and `beside`
+    output tokens that no cap holds back.
 
     The request is let in when at least `at_least` can be held. A `cap` of 0 is no cap: what comes
     back is bounded without one, and `amount` is all there is.
@@ -29,6 +30,7 @@ class Bound:
     cap: int
     input_tokens: int
     choices: int
+    beside: int = 0
     hour_cache: bool = False
     """Whether the request may write to a cache for an hour, at the price of that."""
 
@@ -40,24 +42,37 @@ def text_bound(
     tools: bool,
     asked: int | None,
     choices: int,
+    inputs: int = 1,
+    beside: int = 0,
     hour_cache: bool = False,
 ) -> Bound:
-    """The bound of a request of `size` bytes of text that asks for `asked` output tokens."""
+    """The bound of a request of `size` bytes of text that asks for `asked` output tokens.
+
+    The text may be that of several `inputs`: a model's largest input holds for each of them.
+    """
     hidden = HIDDEN_TOKENS_WITH_TOOLS if tools else HIDDEN_TOKENS
-    tokens = min(size + hidden, offer.max_input)
+    tokens = min(size + hidden, offer.max_input * inputs)
     if asked is not None:
         cap = least = min(asked, offer.max_output)
     else:
         cap = min(offer.default_cap, offer.max_output)
         least = min(LEAST_OUTPUT, cap)
     return Bound(
-        amount=offer.most(tokens, cap * choices, hour_cache=hour_cache),
-        at_least=offer.most(tokens, least * choices, hour_cache=hour_cache),
+        amount=offer.most(tokens, cap * choices + beside, hour_cache=hour_cache),
+        at_least=offer.most(tokens, least * choices + beside, hour_cache=hour_cache),
         cap=cap,
         input_tokens=tokens,
         choices=choices,
+        beside=beside,
         hour_cache=hour_cache,
     )
+
+
+def input_bound(offer: Offer, *, size: int, inputs: int) -> Bound:
+    """The bound of a request whose answer costs nothing, whatever its length."""
+    tokens = min(size + HIDDEN_TOKENS, offer.max_input * inputs)
+    amount = offer.most(tokens, 0)
+    return Bound(amount=amount, at_least=amount, cap=0, input_tokens=tokens, choices=0)
 
 
 def cap_within(offer: Offer, bound: Bound, held: int) -> int:
@@ -70,7 +85,7 @@ def cap_within(offer: Offer, bound: Bound, held: int) -> int:
     low, high = 1, bound.cap
     while low < high:
         middle = (low + high + 1) // 2
-        output = middle * bound.choices
+        output = middle * bound.choices + bound.beside
         if offer.most(bound.input_tokens, output, hour_cache=bound.hour_cache) <= held:
             low = middle
         else:
@@ -87,5 +102,5 @@ def estimated_usage(bound: Bound, *, cap: int, sent: int, delivered: int) -> Usa
     return Usage(
         input_tokens=min(-(-sent // 4), bound.input_tokens),
         cached_tokens=0,
-        output_tokens=min(-(-delivered * 11 // 40), cap * bound.choices),
+        output_tokens=min(-(-delivered * 11 // 40), cap * bound.choices + bound.beside),
     )

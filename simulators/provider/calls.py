@@ -4,9 +4,14 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from simulators.provider.script import Script
+
+
+class Unfit(Exception):
+    """The provider cannot serve this request: it says so with a 400."""
 
 
 class Rule(BaseModel):
@@ -81,3 +86,7 @@ class Record:
             "refused": refused,
             "calls": [asdict(call) for call in self.calls],
         }
+
+
+RECORD = web.AppKey("record", Record)
+"""Where an application keeps its record."""

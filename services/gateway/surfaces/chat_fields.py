@@ -1,14 +1,20 @@
-"""Which fields of a chat completion may pass: the allow-list of what the bound covers (PRC-7).
+"""Which fields of a chat completion may pass: the allow-list of what the bound covers (PRC-7)."""
 
-A field is let through when it cannot change the price, or when the bound counts it. All others are
-refused by name, also unknown ones: a provider may start to charge for a field before we know it.
-A field that is null counts as absent.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from services.gateway.errors import invalid, unsupported
+from services.gateway.surfaces.openai_fields import (
+    Check,
+    counted,
+    default_tier,
+    flag,
+    listed,
+    only,
+    own_tools,
+    stream_options,
+)
+from services.gateway.surfaces.openai_fields import check_fields as check_by
 
 HARMLESS: Final = frozenset(
     {
@@ -56,45 +62,12 @@ _MESSAGE_FIELDS: Final = frozenset(
 )
 _PART_FIELDS: Final = frozenset({"type", "text", "refusal"})
 _TEXT_PARTS: Final = ("text", "refusal")
-_TOOLS: Final = ("function", "custom")
-_MOST_CHOICES: Final = 128
-_UNBOUNDED: Final = "Its cost cannot be bounded before the request runs."
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
     """Refuse what may escape the bound; raises Refusal with the field's name in `param`."""
-    for name, value in fields.items():
-        if value is None or name in HARMLESS:
-            continue
-        check = _CHECKS.get(name)
-        if check is None:
-            raise unsupported(name[:64], _UNBOUNDED)
-        check(name, value)
+    check_by(fields, HARMLESS, _CHECKS)
     _check_messages(fields.get("messages"))
-
-
-def count_of(fields: Mapping[str, Any], name: str, most: int | None = None) -> int | None:
-    """A positive whole number, or None where the field is absent."""
-    value = fields.get(name)
-    if value is None:
-        return None
-    if type(value) is not int or value < 1 or (most is not None and value > most):
-        raise invalid(f"'{name}' must be a whole number from 1.", name)
-    return value
-
-
-def choices_of(fields: Mapping[str, Any]) -> int:
-    return count_of(fields, "n", _MOST_CHOICES) or 1
-
-
-def _flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise invalid(f"'{name}' must be true or false.", name)
-
-
-def _tier(name: str, value: Any) -> None:
-    if value != "default":
-        raise unsupported(name, "Only 'default' is sold.")
 
 
 def _modalities(name: str, value: Any) -> None:
@@ -102,45 +75,16 @@ def _modalities(name: str, value: Any) -> None:
         raise unsupported(name, "Only ['text'] is sold.")
 
 
-def _stream_options(name: str, value: Any) -> None:
-    if not isinstance(value, dict):
-        raise invalid(f"'{name}' must be an object.", name)
-    for option, flag in value.items():
-        if option not in {"include_usage", "include_obfuscation"}:
-            raise unsupported(f"{name}.{option[:64]}", _UNBOUNDED)
-        if flag is not None:
-            _flag(f"{name}.{option}", flag)
-
-
-def _tools(name: str, value: Any) -> None:
-    if not isinstance(value, list):
-        raise invalid(f"'{name}' must be a list.", name)
-    for index, tool in enumerate(value):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in _TOOLS:
-            # A hosted tool runs turns of its own, each paying for the whole input again.
-            raise unsupported(f"{name}[{index}].type", f"Sold are: {', '.join(_TOOLS)}.")
-
-
-def _functions(name: str, value: Any) -> None:
-    if not isinstance(value, list):
-        raise invalid(f"'{name}' must be a list.", name)
-
-
-def _counted(_name: str, _value: Any) -> None:
-    """Read and checked by `count_of`."""
-
-
-_CHECKS: Final[Mapping[str, Callable[[str, Any], None]]] = {
-    "max_tokens": _counted,
-    "max_completion_tokens": _counted,
-    "n": _counted,
-    "stream": _flag,
-    "stream_options": _stream_options,
-    "service_tier": _tier,
+_CHECKS: Final[Mapping[str, Check]] = {
+    "max_tokens": counted,
+    "max_completion_tokens": counted,
+    "n": counted,
+    "stream": flag,
+    "stream_options": stream_options("include_usage", "include_obfuscation"),
+    "service_tier": default_tier,
     "modalities": _modalities,
-    "tools": _tools,
-    "functions": _functions,
+    "tools": own_tools,
+    "functions": listed,
 }
 
 
@@ -154,7 +98,7 @@ def _check_messages(messages: Any) -> None:
         if not isinstance(message.get("role"), str):
             # Without it a message of two bytes could be three tokens.
             raise invalid(f"'{where}.role' must be a text.", f"{where}.role")
-        _only(message, _MESSAGE_FIELDS, where)
+        only(message, _MESSAGE_FIELDS, where)
         _check_content(message.get("content"), f"{where}.content")
 
 
@@ -167,10 +111,4 @@ def _check_content(content: Any, where: str) -> None:
         if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS:
             # The tokens of an image, a sound or a file have nothing to do with its bytes here.
             raise unsupported(f"{where}[{index}].type", f"Sold are: {', '.join(_TEXT_PARTS)}.")
-        _only(part, _PART_FIELDS, f"{where}[{index}]")
-
-
-def _only(given: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    for name, value in given.items():
-        if name not in known and value is not None:
-            raise unsupported(f"{where}.{name[:64]}", _UNBOUNDED)
+        only(part, _PART_FIELDS, f"{where}[{index}]")

@@ -28,6 +28,10 @@ class Parsed:
     """The client's own cap of output tokens for each choice."""
     tools: bool
     """Whether the provider may add hidden text for tools or schemas."""
+    inputs: int = 1
+    """How many texts it holds that may each be as long as the model takes."""
+    beside: int = 0
+    """Output tokens of all choices together that no cap holds back."""
 
 
 class Surface(Protocol):

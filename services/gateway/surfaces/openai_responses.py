@@ -1,0 +1,32 @@
+"""POST /v1/responses, as the official OpenAI SDKs speak it."""
+
+from services.gateway.errors import Refusal, response_event
+from services.gateway.meter import Meter
+from services.gateway.surfaces.openai_dialect import OpenAIDialect
+from services.gateway.surfaces.openai_fields import json_object, model_of
+from services.gateway.surfaces.protocol import Parsed
+from services.gateway.surfaces.responses_fields import check_fields
+from services.gateway.surfaces.responses_meter import ResponsesMeter
+
+
+class OpenAIResponses(OpenAIDialect):
+    """Responses: items in, items out, whole or as named events; the cap covers the reasoning."""
+
+    name = "openai_responses"
+    path = "/v1/responses"
+    upstream_path = "/responses"
+    caps = ("max_output_tokens",)
+
+    def parse(self, raw: bytes) -> Parsed:
+        fields = json_object(raw)
+        model_of(fields)
+        check_fields(fields)
+        text = fields.get("text") or {}
+        return self._parsed(raw, fields, tools=bool(fields.get("tools") or text.get("format")))
+
+    def meter(self, parsed: Parsed) -> Meter:
+        del parsed
+        return ResponsesMeter()
+
+    def error_event(self, refusal: Refusal) -> bytes:
+        return response_event(refusal)

@@ -1,0 +1,93 @@
+"""Reads usage out of a response, whole or as named events, and changes no byte of it.
+
+The last event of a stream is the whole response with its usage; it is held back until that is
+settled.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from libs.catalogue import Usage
+from services.gateway.meter import UpstreamBrokenError
+from services.gateway.sse import EventTooLargeError, Splitter
+from services.gateway.surfaces.chat_meter import parsed
+from services.gateway.surfaces.openai_usage import responses_usage
+from services.gateway.surfaces.whole_meter import answer_of
+
+# Inside a JSON text a quote is escaped, so what a model says can never match these; a schema of
+# the client's that is told back can, so that the event is then read.
+_LAST: Final = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"')
+_ERROR: Final = re.compile(rb'"error"\s*:\s*["{]')
+_DELTA: Final = re.compile(rb'"delta"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
+_ENDS: Final = ("response.completed", "response.incomplete")
+_FAILURES: Final = ("response.failed", "error")
+_SAID: Final = ("text", "refusal", "arguments", "input")
+_FINISH: Final = re.compile(r"[a-z_]{1,32}")
+
+
+class ResponsesMeter:
+    """Meters one response."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.delivered = 0
+        self.held = b""
+        self.failed = False
+        self.complete = False
+        self._splitter = Splitter()
+
+    def whole(self, body: bytes) -> None:
+        response = answer_of(body)
+        if response.get("status") in {"failed", "cancelled"}:
+            raise UpstreamBrokenError
+        self._read(response)
+        self.delivered = sum(_said(response.get("output")))
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            events = self._splitter.feed(data)
+        except EventTooLargeError as error:
+            raise UpstreamBrokenError from error
+        return b"".join([event for event in events if self._passes(event)])
+
+    def end(self) -> bytes:
+        rest = self._splitter.rest()
+        return rest if rest and self._passes(rest) else b""
+
+    def _passes(self, event: bytes) -> bool:
+        """Read one event; whether it is relayed now."""
+        if self.complete or self.failed:
+            return False
+        if _LAST.search(event) or _ERROR.search(event):
+            chunk = parsed(event)
+            kind = chunk.get("type")
+            if kind in _ENDS:
+                response = chunk.get("response")
+                self._read(response if isinstance(response, dict) else {})
+                self.held = event
+                return False
+            self.failed = kind in _FAILURES or (kind is None and bool(chunk.get("error")))
+        self.delivered += sum(map(len, _DELTA.findall(event)))
+        return True
+
+    def _read(self, response: dict[str, Any]) -> None:
+        self.usage = responses_usage(response)
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        finish = reason or response.get("status")
+        if isinstance(finish, str) and _FINISH.fullmatch(finish):
+            self.finish = finish
+        self.complete = True
+
+
+def _said(output: Any) -> Iterator[int]:
+    """The bytes of each text in the items of a response."""
+    for item in output if isinstance(output, list) else ():
+        if isinstance(item, dict):
+            for name in _SAID:
+                if isinstance(text := item.get(name), str):
+                    yield len(text.encode(errors="replace"))
+            yield from _said(item.get("content"))
+            yield from _said(item.get("summary"))
