@@ -20,6 +20,8 @@ GROUPS = {
     "admin": "farebox.admin",
     "audit": "farebox.audit",
     "bench": "farebox.bench.command",
+    "catalogue": "farebox.catalogue.command",
+    "prices": "farebox.prices.command",
 }
 
 

@@ -228,6 +228,8 @@ class Catalogue:
     """
 
     hash: str
+    text: str
+    """What `hash` is the SHA-256 of: canonical JSON."""
     currency: str
     conversion: Mapping[str, Ratio]
     upstreams: Mapping[str, Upstream]

@@ -89,6 +89,11 @@ def _check_route(
         text = f'"{upstream_name}" has shape "http"; models need "openai" or "anthropic"'
         problems.add(path, text)
     elif (prices := upstream.get("prices")) is not None:
+        provider = upstream.get("price_book")
+        if provider is not None and upstream_model not in prices:
+            text = f"run farebox prices import {provider}/{upstream_model}"
+            problems.add(path, f'"{upstream_model}" has no price in the price book; {text}')
+            return
         what = f'price of upstream "{upstream_name}"'
         if not _known(upstream_model, path, what, prices, problems):
             return

@@ -48,6 +48,11 @@ CATALOGUE = Table(
             "`cost_plus` in another unit needs it.",
             {},
         ),
+        "price_book": Key(
+            Text(r"[A-Za-z0-9._/-]{1,255}", "a file name", "prices.json"),
+            "File of `farebox prices import`, beside this one; read when an upstream names it.",
+            "prices.json",
+        ),
     }
 )
 
@@ -75,6 +80,12 @@ UPSTREAM = Table(
             example='"FAREBOX_UPSTREAM_NORTH_KEY"',
         ),
         "timeouts": Key(_TIMEOUTS, "How long to wait for the upstream.", {}),
+        "price_book": Key(
+            _name,
+            "Provider of the price book whose prices and limits hold for its models; what "
+            "`prices` says wins, key by key.",
+            None,
+        ),
         "prices": Key(
             MapOf(_MODEL, PRICE, _MODEL_SAY),
             "What the upstream charges, for each model; without any rate the cost is not known, "

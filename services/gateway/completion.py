@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -14,7 +14,7 @@ from libs.events.money import decimal_text
 from libs.runtime import metrics
 from services.gateway.deadline import Deadline
 from services.gateway.errors import NO_RETRY, HeaderList, Refusal, upstream_failed
-from services.gateway.estimate import Bound, cap_within, estimated_usage
+from services.gateway.estimate import Bound, affordable_cap, cap_within, estimated_usage
 from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
 from services.gateway.meter import Meter, UpstreamBrokenError, believable
@@ -74,6 +74,8 @@ class Completion:
         self._candidate = offer.candidates[0]
         self._headers = headers
         self._bound: Bound = surface.bound(parsed, offer)
+        if self._bound.cap:
+            self.order = replace(order, affordable=partial(affordable_cap, offer, self._bound))
         self.amount = self._bound.amount
         self.at_least = self._bound.at_least
         self._meter: Meter = surface.meter(parsed)

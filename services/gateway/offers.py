@@ -20,7 +20,8 @@ from libs.catalogue import (
 )
 from libs.catalogue.images import Size, image_tokens
 from libs.catalogue.pricing import step
-from services.gateway.errors import Refusal, unknown_item
+from libs.events.money import MAX_AMOUNT
+from services.gateway.errors import Refusal, invalid, unknown_item
 from services.gateway.keys import KeyInfo
 
 MODEL_SHAPES: Final = ("openai", "anthropic")
@@ -105,8 +106,11 @@ class Offer:
             )
             for candidate in self.candidates
         )
+        amount = self._nanos(most)
+        if amount > MAX_AMOUNT:
+            raise invalid("This request may cost more than any account can hold; ask for less.")
         # A hold of nothing cannot be made.
-        return max(self._nanos(most), step(self.unit))
+        return max(amount, step(self.unit))
 
     def _nanos(self, pico: int) -> int:
         """From pico of the price to a charge."""
@@ -190,7 +194,7 @@ def _candidates(catalogue: Catalogue, model: Model, shape: str, unit: str) -> It
         upstream = catalogue.upstreams[route.upstream]
         price = upstream.prices[route.model]
         if upstream.shape == shape:
-            yield Candidate(upstream, route.model, price, _own_price(price, own))
+            yield Candidate(upstream, route.model, price, own=_own_price(price, own))
 
 
 def _own_price(price: UpstreamPrice, own: Tariff | None) -> UpstreamPrice | None:
