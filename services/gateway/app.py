@@ -110,7 +110,13 @@ class Worker:
         """Serve on a socket; at the end running requests are finished or given back."""
         grace_s = self.gateway.settings.shutdown_grace_s
         finish = partial(self.pumps.drain, grace_s)
-        return serving(self.root, listening, finish, grace_s=grace_s + _SERVER_GRACE_S)
+        return serving(
+            self.root,
+            listening,
+            finish,
+            grace_s=grace_s + _SERVER_GRACE_S,
+            stall_s=self.gateway.settings.client_stall_s,
+        )
 
     async def admit(self) -> None:
         """Take paid requests once the ledger has said who it is; raises InstallationMismatch."""

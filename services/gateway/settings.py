@@ -30,7 +30,7 @@ class GatewaySettings(Settings):
     """How long running requests are waited for when the process is asked to stop."""
     journal_min_free: NonNegativeInt = 16 * 1024 * 1024
     """Free bytes of the journal's disk below which the gateway takes no paid request."""
-    redis_url: str = Field(default="", repr=False)
+    redis_url: str = Field(default="", repr=False, pattern="^$|^(redis|rediss|unix)://")
     """``redis://…`` or ``rediss://…`` that all gateways share their rate and concurrency limits by;
     empty: each process has the whole limits for itself."""
     redis_timeout_s: PositiveFloat = 0.25
