@@ -4,13 +4,10 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from simulators.provider.script import Script
-
-
-class Unfit(Exception):
-    """The provider cannot serve this request: it says so with a 400."""
 
 
 class Rule(BaseModel):
@@ -85,3 +82,7 @@ class Record:
             "refused": refused,
             "calls": [asdict(call) for call in self.calls],
         }
+
+
+RECORD = web.AppKey("record", Record)
+"""Where an application keeps its record."""

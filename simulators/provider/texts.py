@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulators.provider.answer import Answer, chosen_words, count_ids, usage_of
+from simulators.provider.delivery import Chunk
 from simulators.provider.script import Script
 
 _DEFAULT_CAP = 16
@@ -14,7 +15,7 @@ _DEFAULT_CAP = 16
 class TextAnswer(Answer):
     """The continuations; `before` is what each repeats of its prompt."""
 
-    before: tuple[str, ...]
+    before: tuple[str, ...] = ()
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -28,16 +29,16 @@ class TextAnswer(Answer):
         body = self._head | {"choices": choices}
         return body if style == "none" else body | {"usage": self.reported(style)}
 
-    def chunks(self, style: str, *, asked: bool) -> Iterator[dict[str, Any]]:
+    def chunks(self, style: str, *, asked: bool) -> Iterator[Chunk]:
         nothing = {"usage": None} if asked and style != "none" else {}
         for index, before in enumerate(self.before):
             for number, word in enumerate(self.words):
                 text = before + word if number == 0 else " " + word
-                yield self._head | {"choices": [_choice(index, text, None)]} | nothing
-            yield self._head | {"choices": [_choice(index, "", self.finish)]} | nothing
+                yield None, self._head | {"choices": [_choice(index, text, None)]} | nothing
+            yield None, self._head | {"choices": [_choice(index, "", self.finish)]} | nothing
         if style != "none" and (asked or style == "unasked"):
             for _ in range(2 if style == "duplicate" else 1):
-                yield self._head | {"choices": [], "usage": self.reported(style)}
+                yield None, self._head | {"choices": [], "usage": self.reported(style)}
 
 
 def compose_text(number: int, request: dict[str, Any], script: Script) -> TextAnswer:
@@ -54,7 +55,7 @@ def compose_text(number: int, request: dict[str, Any], script: Script) -> TextAn
         for _ in range(each)
     ]
     usage = usage_of(script, given, made)
-    return TextAnswer(number, str(request.get("model")), words, finish, usage, tuple(before))
+    return TextAnswer(number, str(request.get("model")), words, finish, usage, before=tuple(before))
 
 
 def _prompts(prompt: Any) -> list[Any]:
