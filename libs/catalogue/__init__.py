@@ -14,20 +14,15 @@ from libs.catalogue.book import (
     Rates,
     RechargeConfig,
     Route,
+    Tariff,
     Timeouts,
     Upstream,
     UpstreamPrice,
 )
 from libs.catalogue.errors import CatalogueError
 from libs.catalogue.load import load, parse
-from libs.catalogue.pricing import (
-    Usage,
-    charge_nanos,
-    cost_pico,
-    margin_nanos,
-    most_pico,
-    price_lines,
-)
+from libs.catalogue.price_lines import price_lines
+from libs.catalogue.pricing import Usage, charge_nanos, cost_pico, margin_nanos, most_pico
 
 __all__ = [
     "Catalogue",
@@ -44,6 +39,7 @@ __all__ = [
     "Rates",
     "RechargeConfig",
     "Route",
+    "Tariff",
     "Timeouts",
     "Upstream",
     "UpstreamPrice",

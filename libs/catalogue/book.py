@@ -6,9 +6,20 @@ of their unit; money asked by card is integer minor units of its currency.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Ratio = tuple[int, int]
+
+KINDS: Final = (
+    "input",
+    "cached_input",
+    "cache_write",
+    "cache_write_1h",
+    "image_input",
+    "output",
+    "image_output",
+)
+"""The kinds of tokens that have a rate, in the order they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +67,17 @@ class UpstreamPrice:
     """What an upstream charges for a model, and the model's largest input and output in tokens.
 
     `tiers` are (start, rates), ascending: above `start` input tokens they hold for all tokens.
+    One image counts at most `image_tokens_max` input tokens; without that none can be taken.
+    Where it is not `known` what the upstream charges, only the limits mean anything.
     """
 
     rates: Rates
     max_input: int
     max_output: int
     tiers: tuple[tuple[int, Rates], ...] = ()
+    known: bool = True
+    image_tokens_max: int | None = None
+    image_tokens_rule: str | None = None
 
     def rates_at(self, input_tokens: int) -> Rates:
         """The rates of a request with that many input tokens."""
@@ -70,6 +86,14 @@ class UpstreamPrice:
             if input_tokens > start:
                 found = rates
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Own prices of a model in one unit: pico of the unit where an upstream has its currency's."""
+
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +116,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Model:
+    """`retail` holds the own prices of rule `retail`, for each unit."""
+
     name: str
     rule: str
     routes: tuple[Route, ...]
     default_max_output: int
+    retail: Mapping[str, Tariff]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,20 @@ from libs.catalogue.book import (
     Rates,
     RechargeConfig,
     Route,
+    Tariff,
     Timeouts,
     Upstream,
     UpstreamPrice,
 )
+from libs.catalogue.rates import is_priced, rates_of
 from libs.catalogue.tables import Values
 from libs.events.money import minor_to_nanos, parse_decimal
 
 _HASHED = ("catalogue", "models", "operations", "plans", "packs")
 
 
-def catalogue_hash(values: Values) -> str:
-    """Hex SHA-256 of what is sold and at which price, defaults filled in.
+def catalogue_text(values: Values) -> str:
+    """What is sold and at which price as canonical JSON, defaults filled in.
 
     Where Farebox listens, and how it reaches an upstream, are outside it: they can change without
     a new version of the catalogue.
@@ -37,8 +39,19 @@ def catalogue_hash(values: Values) -> str:
     covered["upstreams"] = {
         name: {"prices": upstream["prices"]} for name, upstream in values["upstreams"].items()
     }
-    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return json.dumps(_given(covered), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def catalogue_hash(values: Values) -> str:
+    """Hex SHA-256 of `catalogue_text`."""
+    return hashlib.sha256(catalogue_text(values).encode("ascii")).hexdigest()
+
+
+def _given(value: Any) -> Any:
+    """Without what is none: a key that a later version adds does not change an older file."""
+    if isinstance(value, dict):
+        return {name: _given(inner) for name, inner in value.items() if inner is not None}
+    return [_given(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def build(values: Values) -> Catalogue:
@@ -46,7 +59,7 @@ def build(values: Values) -> Catalogue:
     return Catalogue(
         hash=catalogue_hash(values),
         currency=values["catalogue"]["currency"],
-        conversion={},
+        conversion=dict(values["catalogue"]["conversion"]),
         upstreams={name: _upstream(name, v) for name, v in values["upstreams"].items()},
         models={name: _model(name, v) for name, v in values["models"].items()},
         operations={name: _operation(name, v) for name, v in values["operations"].items()},
@@ -77,9 +90,20 @@ def _upstream(name: str, values: Values) -> Upstream:
 
 def _price(values: Values) -> UpstreamPrice:
     return UpstreamPrice(
-        rates=Rates.plain(values["input"], values["output"], values["cached_input"]),
+        rates=rates_of(values),
         max_input=values["max_input"],
         max_output=values["max_output"],
+        tiers=_tiers(values),
+        known=is_priced(values),
+        image_tokens_max=values["image_tokens_max"],
+        image_tokens_rule=values["image_tokens_rule"],
+    )
+
+
+def _tiers(values: Values) -> tuple[tuple[int, Rates], ...]:
+    image = values["image"]
+    return tuple(
+        (tier["above"], rates_of(tier | {"image": image})) for tier in values["tiers"] or ()
     )
 
 
@@ -90,6 +114,10 @@ def _model(name: str, values: Values) -> Model:
         rule=values["rule"],
         routes=tuple(Route(upstream, model) for upstream, _, model in routes),
         default_max_output=values["default_max_output"],
+        retail={
+            unit: Tariff(rates_of(own), _tiers(own))
+            for unit, own in (values["retail"] or {}).items()
+        },
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from libs.catalogue.errors import Problems, join, suggestion
+from libs.catalogue.price_checks import check_price, check_retail, check_routed, check_sold_model
 from libs.catalogue.tables import Values
 from libs.events.money import CREDIT, MAX_AMOUNT, minor_to_nanos, parse_decimal
 
@@ -26,6 +27,7 @@ _LISTENERS = (("gateway", "listen"), ("gateway", "admin_listen"), ("payments", "
 
 def check(values: Values, problems: Problems) -> None:
     """Report every fault between the parts of one file."""
+    _check_catalogue(values, problems)
     _check_upstreams(values, problems)
     _check_models(values, problems)
     _check_operations(values, problems)
@@ -47,25 +49,23 @@ def _known(name: str, path: str, what: str, known: dict[str, Any], problems: Pro
     return name in known
 
 
+def _check_catalogue(values: Values, problems: Problems) -> None:
+    terms = values.get("catalogue") or {}
+    currency = terms.get("currency")
+    if currency is not None and currency in (terms.get("conversion") or {}):
+        where = f"catalogue.conversion.{currency}"
+        problems.add(where, "is the currency itself; remove it")
+
+
 def _check_upstreams(values: Values, problems: Problems) -> None:
     for path, _, upstream in _entries(values, "upstreams"):
-        prices = upstream.get("prices") or {}
-        if upstream.get("shape") == "http" and prices:
+        shape, prices = upstream.get("shape"), upstream.get("prices") or {}
+        if shape == "http" and prices:
             text = 'an upstream of shape "http" has no token prices; remove them'
             problems.add(join(path, "prices"), text)
         for model, price in prices.items():
             if price is not None:
-                _check_price(join(join(path, "prices"), model), price, problems)
-
-
-def _check_price(path: str, price: Values, problems: Problems) -> None:
-    plain, cached, output = (price.get(key) for key in ("input", "cached_input", "output"))
-    if plain is not None and cached is not None and cached > plain:
-        # The bound reserves every input token at the price of `input`.
-        text = "is dearer than input; a cached token must not cost more than a plain one"
-        problems.add(join(path, "cached_input"), text)
-    if plain == 0 and output == 0:
-        problems.add(path, "input and output are both free; a model must have a price")
+                check_price(join(join(path, "prices"), model), price, shape, problems)
 
 
 def _check_models(values: Values, problems: Problems) -> None:
@@ -73,6 +73,7 @@ def _check_models(values: Values, problems: Problems) -> None:
     for path, name, model in _entries(values, "models"):
         if name in values.get("operations", {}):
             problems.add(path, "an operation has the same name; rename one of them")
+        check_retail(path, model, problems)
         for index, route in enumerate(model.get("routes", ())):
             _check_route(f"{path}.routes[{index}]", route, model, upstreams, problems)
 
@@ -91,11 +92,7 @@ def _check_route(
         what = f'price of upstream "{upstream_name}"'
         if not _known(upstream_model, path, what, prices, problems):
             return
-        most = (prices[upstream_model] or {}).get("max_output")
-        wanted = model.get("default_max_output")
-        if most is not None and wanted is not None and wanted > most:
-            text = f"{wanted} is above max_output {most} of {route}; lower default_max_output"
-            problems.add(path.rpartition(".")[0] + ".default_max_output", text)
+        check_routed(path, route, model, prices[upstream_model] or {}, problems)
 
 
 def _check_operations(values: Values, problems: Problems) -> None:
@@ -190,13 +187,7 @@ def _check_sold(path: str, name: str, unit: str | None, values: Values, problems
             where = join(join("operations", name), "price")
             problems.add(path, f'"{name}" has no price in {unit}; add {unit} to {where}')
         return
-    currency = values.get("catalogue", {}).get("currency")
-    if currency is not None and unit != currency:
-        text = (
-            f'"{name}" is priced in {currency} and the plan is in {unit}; that needs '
-            f"catalogue.conversion.{unit}, which is not built yet in this version"
-        )
-        problems.add(path, text)
+    check_sold_model(path, name, unit, values, problems)
 
 
 def _check_plan_packs(path: str, plan: Values, values: Values, problems: Problems) -> None:

@@ -4,13 +4,14 @@ A key marked `later` belongs to the grammar, but what it asks for is not built i
 is refused by its name. docs/reference/settings.md is written from this module.
 """
 
+from libs.catalogue.price_grammar import PRICE, RETAIL, TOKENS
 from libs.catalogue.readers import (
     Amount,
     Choice,
     Duration,
     KeyEnv,
     Listen,
-    PerMillion,
+    Ratio,
     Size,
     Text,
     Url,
@@ -32,7 +33,6 @@ _route = Text(_NAME + "/" + _MODEL, "a route", "north/swift-1")
 _path = Text(r"(/[A-Za-z0-9._~-]+)+", "a path", "/v1/score-image")
 _success = Text(r"[2-5]xx|[2-5][0-9][0-9]", "an HTTP status or class", "2xx")
 _timeout = Duration(1, 3_600_000)
-_tokens = Whole(1, 100_000_000)
 
 
 def _later(means: str) -> Key:
@@ -42,21 +42,12 @@ def _later(means: str) -> Key:
 CATALOGUE = Table(
     {
         "currency": Key(CURRENCY, "Currency of every upstream price.", example='"USD"'),
-        "conversion": _later("Integer ratios from the currency to other units."),
-    }
-)
-
-_PRICE = Table(
-    {
-        "input": Key(PerMillion(), "Per million input tokens.", example='"0.25"'),
-        "cached_input": Key(
-            PerMillion(), "Per million input tokens read from a cache; default: `input`.", None
+        "conversion": Key(
+            MapOf(UNIT.pattern, Ratio(), 'use a unit, like "EUR" or "CREDIT"'),
+            "From a cost in the currency to other units: cost x numerator / denominator. "
+            "`cost_plus` in another unit needs it.",
+            {},
         ),
-        "output": Key(PerMillion(), "Per million output tokens.", example='"2.00"'),
-        "max_input": Key(_tokens, "Largest input the model takes, tokens.", example="400_000"),
-        "max_output": Key(_tokens, "Largest output the model gives, tokens.", example="32_000"),
-        "image": _later("Price lines for images."),
-        "second": _later("Price of a second of sound."),
     }
 )
 
@@ -85,7 +76,10 @@ UPSTREAM = Table(
         ),
         "timeouts": Key(_TIMEOUTS, "How long to wait for the upstream.", {}),
         "prices": Key(
-            MapOf(_MODEL, _PRICE, _MODEL_SAY), "What the upstream charges, for each model.", {}
+            MapOf(_MODEL, PRICE, _MODEL_SAY),
+            "What the upstream charges, for each model; without any rate the cost is not known, "
+            "and only rule `retail` can sell it.",
+            {},
         ),
     }
 )
@@ -93,7 +87,9 @@ UPSTREAM = Table(
 MODEL = Table(
     {
         "rule": Key(
-            Choice(("cost_plus",), later=("retail",)), "How the charge is found.", "cost_plus"
+            Choice(("cost_plus", "retail")),
+            "How the charge is found: upstream cost and the plan's margin, or own prices.",
+            "cost_plus",
         ),
         "routes": Key(
             ListOf(_route, least=1, most=1),
@@ -101,9 +97,13 @@ MODEL = Table(
             example='["north/swift-1"]',
         ),
         "default_max_output": Key(
-            _tokens, "Output cap sent upstream when the client gives none, tokens.", 4096
+            TOKENS, "Output cap sent upstream when the client gives none, tokens.", 4096
         ),
-        "retail": _later("Own prices of rule `retail`."),
+        "retail": Key(
+            MapOf(UNIT.pattern, RETAIL, 'use a unit, like "USD" or "CREDIT"', word="unit"),
+            "Own prices of rule `retail`, for each unit it is sold in; no margin is added.",
+            None,
+        ),
     }
 )
 

@@ -1,13 +1,11 @@
 """From tokens to a charge: exact integers, rounded once."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from libs.catalogue.book import Catalogue, Fee, Plan, Ratio, UpstreamPrice
-from libs.events.money import CREDIT, NANOS, decimal_text, minor_text
+from libs.catalogue.book import Ratio, UpstreamPrice
+from libs.events.money import CREDIT, NANOS
 
 _TEN_THOUSAND = 10_000
-_PER_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,64 +112,3 @@ def margin_nanos(charge: int, cost_pico: int, conversion: Ratio = (1, 1)) -> int
     """Charge less converted cost, nanos; a part of a nano of cost counts as a whole one."""
     num, den = conversion
     return charge - -(-cost_pico * num // (1000 * den))
-
-
-def price_lines(catalogue: Catalogue, plan: Plan) -> list[dict[str, Any]]:
-    """The prices of all that a plan sells, in its unit, ready for JSON.
-
-    Token prices hold the margin and are exact: tokens x price, summed, rounded up once to `step`
-    is the charge to the nano.
-    """
-    lines: list[dict[str, Any]] = []
-    for name in sorted(plan.sells):
-        if name in catalogue.operations:
-            lines.append(_operation_line(catalogue, plan, name))
-        else:
-            lines.append(_model_line(catalogue, plan, name))
-    return lines
-
-
-def _operation_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, Any]:
-    operation = catalogue.operations[name]
-    return {
-        "name": name,
-        "kind": "operation",
-        "rule": "fixed",
-        "unit": plan.unit,
-        "price": decimal_text(operation.price[plan.unit], plan.unit),
-        "method": operation.method,
-        "path": operation.path,
-        "fee": None if operation.fee is None else _fee_line(operation.fee),
-    }
-
-
-def _fee_line(fee: Fee) -> dict[str, str]:
-    """What each call costs beside its price, in the fee's own currency."""
-    amount = minor_text(fee.minor, fee.currency)
-    return {"amount": amount, "currency": fee.currency, "schedule": fee.schedule}
-
-
-def _model_line(catalogue: Catalogue, plan: Plan, name: str) -> dict[str, Any]:
-    model = catalogue.models[name]
-    route = model.routes[0]
-    price = catalogue.upstreams[route.upstream].prices[route.model]
-    return {
-        "name": name,
-        "kind": "model",
-        "rule": model.rule,
-        "unit": plan.unit,
-        "per_tokens": _PER_TOKENS,
-        "input": _per_million(price.rates.input, plan.margin_bps),
-        "cached_input": _per_million(price.rates.cached_input, plan.margin_bps),
-        "output": _per_million(price.rates.output, plan.margin_bps),
-        "step": "1" if plan.unit == CREDIT else "0.000000001",
-        "max_input": price.max_input,
-        "max_output": price.max_output,
-        "default_max_output": model.default_max_output,
-    }
-
-
-def _per_million(pico: int, margin_bps: int) -> str:
-    """A customer's price per million tokens: at most ten decimals, at least two."""
-    whole, fraction = divmod(pico * (_TEN_THOUSAND + margin_bps), 10**10)
-    return f"{whole}.{f'{fraction:010d}'.rstrip('0').ljust(2, '0')}"

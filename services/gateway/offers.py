@@ -1,7 +1,7 @@
 """What an account may buy here, at which price, and by which route."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from libs.catalogue import (
@@ -9,6 +9,7 @@ from libs.catalogue import (
     Model,
     Operation,
     Plan,
+    Tariff,
     Upstream,
     UpstreamPrice,
     Usage,
@@ -17,6 +18,7 @@ from libs.catalogue import (
     margin_nanos,
     most_pico,
 )
+from libs.catalogue.images import Size, image_tokens
 from libs.catalogue.pricing import step
 from services.gateway.errors import Refusal, unknown_item
 from services.gateway.keys import KeyInfo
@@ -27,36 +29,53 @@ MODEL_SHAPES: Final = ("openai", "anthropic")
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Nanos of the account's unit, and the upstream's exact cost in pico of its currency."""
+    """Nanos of the account's unit, and the upstream's exact cost in pico of its currency.
+
+    A cost that is not known is None, and there is no margin to tell.
+    """
 
     charge: int
     margin: int
-    cost_pico: int
+    cost_pico: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One upstream that can serve a model, the name it knows the model by, and its price."""
+    """One upstream that can serve a model, the name it knows the model by, and its price.
+
+    `own` is the price of rule `retail`, in the account's unit, within the upstream's limits.
+    """
 
     upstream: Upstream
     upstream_model: str
     price: UpstreamPrice
+    own: UpstreamPrice | None = None
 
     @property
     def route(self) -> str:
         return f"{self.upstream.name}/{self.upstream_model}"
 
+    @property
+    def charged(self) -> UpstreamPrice:
+        """The price that the customer's charge is counted by."""
+        return self.own or self.price
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One model as one plan sells it: `candidates` in the order they are tried."""
+    """One model as one plan sells it: `candidates` in the order they are tried.
+
+    `conversion` is the ratio from the currency of upstream prices to `unit`, where there is one.
+    By rule `retail` the candidates' own prices are the charge, without a margin on top.
+    """
 
     name: str
     unit: str
     margin_bps: int
-    conversion: tuple[int, int]
+    conversion: tuple[int, int] | None
     candidates: tuple[Candidate, ...]
     default_cap: int
+    retail: bool = False
 
     @property
     def max_input(self) -> int:
@@ -68,23 +87,45 @@ class Offer:
 
     def charge(self, usage: Usage, candidate: Candidate) -> Charge:
         """What the customer pays for `usage` on a candidate, rounded up once (PRC-1)."""
+        charge = self._nanos(cost_pico(candidate.charged, usage))
+        if not candidate.price.known:
+            return Charge(charge, 0, None)
         cost = cost_pico(candidate.price, usage)
-        charge = charge_nanos(cost, self.margin_bps, self.unit, self.conversion)
+        if self.conversion is None:
+            return Charge(charge, 0, cost)
         return Charge(charge, margin_nanos(charge, cost, self.conversion), cost)
 
     def most(
         self, input_tokens: int, output_tokens: int, *, images: int = 0, hour_cache: bool = False
     ) -> int:
         """The most nanos that so many tokens can cost on any candidate; at least one step."""
-        cost = max(
+        most = max(
             most_pico(
-                candidate.price, input_tokens, output_tokens, images=images, hour_cache=hour_cache
+                candidate.charged, input_tokens, output_tokens, images=images, hour_cache=hour_cache
             )
             for candidate in self.candidates
         )
-        charge = charge_nanos(cost, self.margin_bps, self.unit, self.conversion)
         # A hold of nothing cannot be made.
-        return max(charge, step(self.unit))
+        return max(self._nanos(most), step(self.unit))
+
+    def _nanos(self, pico: int) -> int:
+        """From pico of the price to a charge."""
+        if self.retail:
+            return charge_nanos(pico, 0, self.unit)
+        assert self.conversion is not None, "cost_plus without a conversion is refused at start"
+        return charge_nanos(pico, self.margin_bps, self.unit, self.conversion)
+
+    def image_tokens(self, sizes: Sequence[Size | None]) -> int | None:
+        """The most input tokens that images of these sizes count; None: it takes no images."""
+        counts = [_image_tokens(candidate.price, sizes) for candidate in self.candidates]
+        return None if None in counts else max(count or 0 for count in counts)
+
+
+def _image_tokens(price: UpstreamPrice, sizes: Sequence[Size | None]) -> int | None:
+    most = price.image_tokens_max
+    if most is None:
+        return None
+    return sum(image_tokens(size, price.image_tokens_rule, most) for size in sizes)
 
 
 class Offers:
@@ -129,25 +170,33 @@ def _offer(catalogue: Catalogue, plan: Plan, name: str, shape: str) -> Offer | N
     if model is None:
         return None
     same = plan.unit == catalogue.currency
-    conversion = (1, 1) if same else catalogue.conversion.get(plan.unit)
-    candidates = tuple(_candidates(catalogue, model, shape))
-    if conversion is None or not candidates:
+    candidates = tuple(_candidates(catalogue, model, shape, plan.unit))
+    if not candidates:
         return None
     return Offer(
         name=name,
         unit=plan.unit,
         margin_bps=plan.margin_bps,
-        conversion=conversion,
+        conversion=(1, 1) if same else catalogue.conversion.get(plan.unit),
         candidates=candidates,
         default_cap=model.default_max_output,
+        retail=model.rule == "retail",
     )
 
 
-def _candidates(catalogue: Catalogue, model: Model, shape: str) -> Iterator[Candidate]:
+def _candidates(catalogue: Catalogue, model: Model, shape: str, unit: str) -> Iterator[Candidate]:
+    own = model.retail.get(unit)
     for route in model.routes:
         upstream = catalogue.upstreams[route.upstream]
+        price = upstream.prices[route.model]
         if upstream.shape == shape:
-            yield Candidate(upstream, route.model, upstream.prices[route.model])
+            yield Candidate(upstream, route.model, price, _own_price(price, own))
+
+
+def _own_price(price: UpstreamPrice, own: Tariff | None) -> UpstreamPrice | None:
+    if own is None:
+        return None
+    return replace(price, rates=own.rates, tiers=own.tiers, known=True)
 
 
 def _check_purpose(key: KeyInfo) -> None:
