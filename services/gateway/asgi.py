@@ -17,6 +17,7 @@ from services.gateway.paid import PaidRequests
 from services.gateway.surfaces.openai_chat import OpenAIChat
 from services.gateway.surfaces.openai_completions import OpenAICompletions
 from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
+from services.gateway.surfaces.openai_images import OpenAIImages
 from services.gateway.surfaces.openai_responses import OpenAIResponses
 from services.gateway.surfaces.protocol import Surface
 
@@ -27,6 +28,7 @@ SURFACES: Final[tuple[Surface, ...]] = (
     OpenAICompletions(),
     OpenAIResponses(),
     OpenAIEmbeddings(),
+    OpenAIImages(),
 )
 BILLING: Final = "/billing/v1/"
 
