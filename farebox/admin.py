@@ -11,6 +11,7 @@ import httpx
 import typer
 
 from farebox import stream
+from farebox.importing import import_balances
 from libs.events.ids import account_for_external_id
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ keys = typer.Typer(no_args_is_help=True, help="Issue and revoke API keys.")
 app.add_typer(accounts, name="accounts")
 app.add_typer(keys, name="keys")
 app.add_typer(stream.app, name="stream")
+app.command("import")(import_balances)
 
 TIMEOUT_S = 15.0
 

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 
-_SECRET = re.compile(r"(PASSWORD|PASSWD|KEY|TOKEN|SECRET|CREDENTIALS)S?(_|$)")
+_SECRET = re.compile(r"(PASSWORD|PASSWD|KEY|TOKEN|SECRET|CREDENTIALS)S?(_|$)|REDIS_URL$")
 # The secrets of the outside world, each for one kind of process. What NATS and Postgres know a
 # process by is added by the stack.
 _OWN_SECRETS = {
-    "gateway": ("FAREBOX_UPSTREAM_",),
+    "gateway": ("FAREBOX_UPSTREAM_", "FAREBOX_REDIS_URL"),
     "payments": ("FAREBOX_STRIPE_",),
     "admin": ("FAREBOX_ADMIN_TOKEN",),
 }

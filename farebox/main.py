@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from farebox.services import SERVICES
+from farebox.start.commands import doctor, imports, init
 
 GROUPS = {
     "admin": "farebox.admin",
@@ -46,6 +47,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(init)
+app.command()(doctor)
+app.add_typer(imports, name="import")
+
 BAD_CONFIGURATION = 2
 
 Data = Annotated[
@@ -67,10 +72,12 @@ def up(
 ) -> None:
     """Run everything on this machine: Postgres, NATS and all of Farebox's processes."""
     from deploy.local.errors import LocalServerError
+    from farebox.dotenv import load_env
     from farebox.installation import Installation
     from farebox.supervisor import StartError
     from libs.catalogue import CatalogueError
 
+    load_env(config)
     _end_by_exception(signal.SIGTERM)
     try:
         installation = Installation(data, config, auditor=auditor, report=_tell)

@@ -1,6 +1,7 @@
 """farebox.toml: what is sold, at which price, through which upstream. Pure: only `load` reads."""
 
 from libs.catalogue.book import (
+    DEFAULT_LIMITS,
     Catalogue,
     Fee,
     GatewayConfig,
@@ -25,6 +26,7 @@ from libs.catalogue.price_lines import price_lines
 from libs.catalogue.pricing import Usage, charge_nanos, cost_pico, margin_nanos, most_pico
 
 __all__ = [
+    "DEFAULT_LIMITS",
     "Catalogue",
     "CatalogueError",
     "Fee",

@@ -157,9 +157,15 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """How fast an account may call: `requests` each `per_ms`, `concurrent` of them at once."""
+
     requests: int
-    per_s: float
+    per_ms: int
     concurrent: int
+
+
+DEFAULT_LIMITS: Final = Limits(requests=10, per_ms=60_000, concurrent=8)
+"""Of a plan that says nothing about them, as the grammar has them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +176,7 @@ class Plan:
     sells: frozenset[str]
     packs: tuple[str, ...]
     recharge_pack: str | None
-    limits: Limits | None
+    limits: Limits
     initial: int | None
 
 

@@ -9,6 +9,7 @@ from libs.catalogue.book import (
     Fee,
     GatewayConfig,
     LedgerConfig,
+    Limits,
     Model,
     Operation,
     Pack,
@@ -152,6 +153,10 @@ def _initial(values: Values) -> int | None:
     return None if initial is None else parse_decimal(initial, values["unit"])
 
 
+def _limits(values: Values) -> Limits:
+    return Limits(values["requests"], values["per"], values["concurrent"])
+
+
 def _plan(name: str, values: Values) -> Plan:
     return Plan(
         name=name,
@@ -160,7 +165,7 @@ def _plan(name: str, values: Values) -> Plan:
         sells=frozenset(values["sells"]),
         packs=values["packs"],
         recharge_pack=values["recharge_pack"],
-        limits=None,
+        limits=_limits(values["limits"]),
         initial=_initial(values),
     )
 

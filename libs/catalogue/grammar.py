@@ -163,6 +163,18 @@ OPERATION = Table(
     }
 )
 
+_LIMITS = Table(
+    {
+        "requests": Key(
+            Whole(1, 1_000_000), "Requests of an account in `per`; as many may come at once.", 10
+        ),
+        "per": Key(Duration(1_000, 86_400_000), "Time in which `requests` are given anew.", "60s"),
+        "concurrent": Key(
+            Whole(1, 100_000), "Paid requests of an account that may be under way at once.", 8
+        ),
+    }
+)
+
 PLAN = Table(
     {
         "unit": Key(UNIT, "Unit of its accounts.", example='"USD"'),
@@ -176,7 +188,7 @@ PLAN = Table(
         ),
         "packs": Key(ListOf(_name), "Packs its accounts can buy.", []),
         "recharge_pack": Key(_name, "Pack that auto-recharge buys; CREDIT plans only.", None),
-        "limits": _later("Rate and concurrency limits."),
+        "limits": Key(_LIMITS, "How fast its accounts may call.", {}),
         "initial": Key(
             Amount(), "Granted once, when an account is opened, in the plan's unit.", None
         ),

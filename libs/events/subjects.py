@@ -24,6 +24,8 @@ QUERY_NAMES: Final = (
     "requests",
     "usage",
     "fees",
+    "accounts",
+    "limits",
 )
 PAYMENTS_REQUESTS: Final = (
     "packs",

@@ -26,6 +26,8 @@ from services.gateway.journal import Journal
 from services.gateway.key_cache import KeyCache
 from services.gateway.key_feed import KeyFeed
 from services.gateway.keys import KeyDirectory
+from services.gateway.limits.billing import BillingRate
+from services.gateway.limits.limiter import Limiter, open_limiter
 from services.gateway.paid import PaidRequests
 from services.gateway.pump import Drains, Pumps
 from services.gateway.replay import Replay
@@ -102,6 +104,7 @@ class Worker:
     drains: Drains
     journal: Journal
     replay: Replay
+    limiter: Limiter
 
     def serving(self, listening: socket.socket) -> AbstractAsyncContextManager[None]:
         """Serve on a socket; at the end running requests are finished or given back."""
@@ -146,13 +149,19 @@ async def open_worker(
     )
     pumps, drains = Pumps(reservations), Drains(settings.drains_max)
     try:
-        async with upstreams:
+        async with (
+            upstreams,
+            open_limiter(
+                gateway.clock, settings.redis_url, timeout_s=settings.redis_timeout_s
+            ) as limiter,
+        ):
             means = Means(upstreams, drains, settings)
-            paid = PaidRequests(gateway, means, pumps)
-            root = Root(catalogue, paid, billing_api(gateway), gateway.health)
+            paid = PaidRequests(gateway, means, pumps, limiter)
+            rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
+            root = Root(catalogue, paid, billing_api(gateway, rate), gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
-            yield Worker(gateway, root, paid, pumps, drains, journal, replay)
+            yield Worker(gateway, root, paid, pumps, drains, journal, replay, limiter)
     finally:
         await journal.close()

@@ -18,7 +18,7 @@ INSUFFICIENT: Final = "insufficient_prepaid_balance"
 NO_RETRY: Final[HeaderList] = ((b"x-should-retry", b"false"),)
 RETRY_SOON: Final[HeaderList] = ((b"retry-after", b"1"), (b"x-should-retry", b"true"))
 RETRY_LATER: Final[HeaderList] = ((b"retry-after", b"2"),)
-_KINDS: Final = {402: INSUFFICIENT, 403: "permission_error"}
+_KINDS: Final = {402: INSUFFICIENT, 403: "permission_error", 429: "requests"}
 
 
 class Refusal(Exception):

@@ -62,6 +62,10 @@ class Exchange:
         """Whether the next piece has to wait for the client."""
         return self._pieces.full() and not self.gone
 
+    def also(self, headers: HeaderList) -> None:
+        """Send these with the answer, whatever it will be."""
+        self._ids = (*self._ids, *headers)
+
     def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
         """Give the whole answer."""
         if status not in _BODILESS:

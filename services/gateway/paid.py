@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from libs.catalogue import Operation
+from libs.catalogue import DEFAULT_LIMITS, Operation
 from libs.events.ids import new_id
 from services.gateway.body import ClientGoneError, read_body
 from services.gateway.completion import Completion, Means
@@ -24,6 +24,10 @@ from services.gateway.errors import (
 from services.gateway.exchange import ErrorShape, Exchange
 from services.gateway.headers import chosen, forwarded
 from services.gateway.keys import AuthError, KeyInfo
+from services.gateway.limits.headers import ietf_rate_headers, openai_rate_headers
+from services.gateway.limits.limiter import Limiter
+from services.gateway.limits.refusals import limited
+from services.gateway.limits.slots import Slot
 from services.gateway.offers import Offers
 from services.gateway.operations import Call, OperationCall
 from services.gateway.orders import Order
@@ -39,6 +43,7 @@ class OpenAIErrors:
 
     error_body = staticmethod(openai_body)
     error_event = staticmethod(openai_event)
+    rate_headers = staticmethod(ietf_rate_headers)
 
 
 _OPERATION_ERRORS: Final = OpenAIErrors()
@@ -47,10 +52,11 @@ _OPERATION_ERRORS: Final = OpenAIErrors()
 class PaidRequests:
     """Takes paid requests and starts a pump for each one that may be tried."""
 
-    def __init__(self, gateway: Gateway, means: Means, pumps: Pumps) -> None:
+    def __init__(self, gateway: Gateway, means: Means, pumps: Pumps, limiter: Limiter) -> None:
         self._gateway = gateway
         self._means = means
         self._pumps = pumps
+        self._limiter = limiter
         self._offers = Offers(gateway.catalogue)
         self._body_max = gateway.catalogue.gateway.body_max
         self.open = False
@@ -99,9 +105,10 @@ class PaidRequests:
     ) -> None:
         res = new_id("req")
         exchange = Exchange(res, shape, stall_s=self._means.settings.client_stall_s)
-        watch = False
+        watch, slot = False, None
         try:
             key = await self._authenticate(scope)
+            slot = await self._admit(key, exchange, shape)
             raw = await read_body(
                 scope["headers"],
                 receive,
@@ -117,8 +124,23 @@ class PaidRequests:
             log.exception("request %s", res)
             await exchange.refuse(internal())
         else:
-            self._pumps.start(job, exchange)
+            self._pumps.start(job, exchange).add_done_callback(slot.give_back)
+            slot = None
+        finally:
+            if slot is not None:
+                slot.give_back()
         await exchange.relay(receive, send, watch=watch)
+
+    async def _admit(self, key: KeyInfo, exchange: Exchange, shape: ErrorShape) -> Slot:
+        """The account's place among its requests at once; raises a Refusal: its limits."""
+        plan = self._gateway.catalogue.plans.get(key.plan)
+        limits = DEFAULT_LIMITS if plan is None else plan.limits
+        admission = await self._limiter.admit(key.account_id, limits, exchange.request_id)
+        rate_headers = getattr(shape, "rate_headers", openai_rate_headers)
+        exchange.also(rate_headers(admission.standing, self._gateway.clock.now))
+        if admission.refused is not None:
+            raise limited(admission, limits)
+        return admission.slot
 
     async def _authenticate(self, scope: Scope) -> KeyInfo:
         if not self.open:

@@ -106,11 +106,12 @@ class Pumps:
         self._reservations = reservations
         self._running: dict[asyncio.Task[None], Exchange] = {}
 
-    def start(self, job: Job, exchange: Exchange) -> None:
-        """Run a job in a task of its own."""
+    def start(self, job: Job, exchange: Exchange) -> asyncio.Task[None]:
+        """Run a job in a task of its own; it is done when the request is settled."""
         task = asyncio.create_task(pump(self._reservations, job, exchange))
         self._running[task] = exchange
         task.add_done_callback(self._running.pop)
+        return task
 
     def exchanges(self) -> list[Exchange]:
         """The answers that are under way."""

@@ -1,6 +1,6 @@
 """What the gateway and the admin process read from their environment beside the common settings."""
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from libs.runtime.settings import Settings
 
@@ -30,6 +30,13 @@ class GatewaySettings(Settings):
     """How long running requests are waited for when the process is asked to stop."""
     journal_min_free: NonNegativeInt = 16 * 1024 * 1024
     """Free bytes of the journal's disk below which the gateway takes no paid request."""
+    redis_url: str = Field(default="", repr=False)
+    """``redis://…`` or ``rediss://…`` that all gateways share their rate and concurrency limits by;
+    empty: each process has the whole limits for itself."""
+    redis_timeout_s: PositiveFloat = 0.25
+    """How long Redis is waited for before a process goes on with limits of its own."""
+    billing_requests_per_minute: PositiveInt = 600
+    """Requests to /billing/v1 that one account may make; they do not count for its plan's rate."""
     key_cache_max: NonNegativeInt = 100_000
     """How many keys are remembered; 0 asks the ledger every time."""
 

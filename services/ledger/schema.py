@@ -9,9 +9,11 @@ from sqlalchemy import BigInteger as Big
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
+    Date,
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -312,7 +314,79 @@ requests = Table(
 )
 """The receipts: one row for every admitted request, whatever became of it."""
 
-PROJECTIONS = (projection_positions, entries, requests)
+grants = Table(
+    "grants",
+    metadata,
+    column("account_id", Uuid),
+    column("grant_no", Integer),
+    column("partition", SmallInteger),
+    column("position", Big),
+    column("grant_id", Uuid, null=True),
+    column("source", Text),
+    column("priority", SmallInteger),
+    column("expires_at", Time, null=True),
+    column("paid", JSONB, null=True),
+    column("payment", Text, null=True),
+    column("pack", Text, null=True),
+    column("parent_no", Integer, null=True),
+    column("reason_code", Text, null=True),
+    column("granted_at", Time),
+    column("granted", Big),
+    column("available", Big),
+    column("reserved", Big),
+    column("charged", Numeric),
+    column("refunded", Numeric),
+    column("expired", Big),
+    column("clawed", Big),
+    column("moved", Big),
+    column("shortfall", Big),
+    PrimaryKeyConstraint("account_id", "grant_no"),
+    postgresql_with={"fillfactor": 80, **CHURNING},
+)
+"""The statement by grant. What was charged and refunded again and again may outgrow a bigint."""
+
+usage_daily = Table(
+    "usage_daily",
+    metadata,
+    column("account_id", Uuid),
+    column("day", Date),
+    column("key_id", Uuid),
+    column("operation", Text),
+    column("model", Text),
+    column("partition", SmallInteger),
+    column("requests", Big),
+    column("released", Big),
+    column("charged", Numeric),
+    column("margin", Numeric),
+    column("cost_pico", Numeric),
+    column("refunded", Numeric),
+    column("usage", JSONB),
+    PrimaryKeyConstraint("account_id", "day", "key_id", "operation", "model"),
+    postgresql_with={"fillfactor": 80, **CHURNING},
+)
+"""What an account used on a UTC day, by key, operation and model (empty: it is no model's)."""
+
+fees = Table(
+    "fees",
+    metadata,
+    column("account_id", Uuid),
+    column("position", Big),
+    column("partition", SmallInteger),
+    column("occurred_at", Time),
+    column("res", Uuid),
+    column("key_id", Uuid, null=True),
+    column("operation", Text, null=True),
+    column("currency", Text),
+    column("schedule", Text),
+    column("minor", Big),
+    column("total", Big),
+    PrimaryKeyConstraint("account_id", "position"),
+    Index(None, "account_id", "currency", "schedule", "position"),
+    postgresql_with=INSERT_ONLY,
+)
+"""The fees of an account, line by line, each with the sum so far of its currency and schedule."""
+
+PROJECTIONS = (projection_positions, entries, requests, grants, usage_daily, fees)
 
 
 def is_defined(table: str) -> bool:

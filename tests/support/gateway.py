@@ -191,6 +191,7 @@ async def running_gateway(
     `around` puts an ASGI application of the test's own in front of the worker's.
     """
     settings = {"data_dir": folder, "journal_min_free": 0, "shutdown_grace_s": 2} | settings
+    settings.setdefault("billing_requests_per_minute", 1_000_000)
     listening = listen(("127.0.0.1", 0), shared=False)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     gateway = Gateway(

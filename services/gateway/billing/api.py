@@ -12,6 +12,7 @@ from services.gateway.billing.payments import Client, Payments
 from services.gateway.json_api import Door, describe, json_api
 from services.gateway.keys import AuthError
 from services.gateway.ledger_calls import Ledger
+from services.gateway.limits.billing import BillingRate, telling_rates
 from services.gateway.problems import RESPONSES, RETRY_AFTER_S, Problem
 
 PREFIX: Final = "/billing/v1"
@@ -44,7 +45,7 @@ def billing_routes() -> FastAPI:
     return app
 
 
-def billing_api(gateway: Host) -> ASGIApp:
+def billing_api(gateway: Host, rate: BillingRate | None = None) -> ASGIApp:
     """The application for every path under /billing/v1."""
     app = billing_routes()
     app.state.billing = Billing(
@@ -56,11 +57,14 @@ def billing_api(gateway: Host) -> ASGIApp:
 
     async def authorize(scope: Scope) -> object:
         try:
-            return await gateway.keys.authenticate(scope["headers"])
+            key = await gateway.keys.authenticate(scope["headers"])
         except AuthError as error:
             raise _refused(error) from error
+        if rate is not None:
+            await rate.count(scope, key)
+        return key
 
-    return Door(app, authorize, open_paths=frozenset({f"{PREFIX}/openapi.json"}))
+    return telling_rates(Door(app, authorize, open_paths=frozenset({f"{PREFIX}/openapi.json"})))
 
 
 def _refused(error: AuthError) -> Problem:

@@ -46,6 +46,7 @@ def changed(old: str, new: str) -> str:
         ('unsettled = "release"', 'fee = { currency = "USD", amount = "0.01", schedule = "f" }'),
         ('unit = "CREDIT"', 'unit = "CREDIT"\ninitial = "20"'),
         ("margin_bps = 1000", "margin_bps = 1001"),
+        ("concurrent = 100_000", "concurrent = 9"),
         ('sells = ["score-image"]', "sells = []"),
         ('packs = ["usd-10"]', "packs = []"),
         ('recharge_pack = "credits-500"', 'recharge_pack = "credits-100"'),

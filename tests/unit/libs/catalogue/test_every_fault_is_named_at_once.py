@@ -2,8 +2,8 @@
 
 import pytest
 
-from libs.catalogue import CatalogueError, load, parse
-from tests.support.catalogue import EXAMPLE, WHOLE_GRAMMAR
+from libs.catalogue import DEFAULT_LIMITS, CatalogueError, Limits, load, parse
+from tests.support.catalogue import EXAMPLE, NO_LIMITS, WHOLE_GRAMMAR
 
 UNSETTLED = 'unsettled = "release"'
 
@@ -44,11 +44,16 @@ def test_every_key_of_the_grammar_not_built_yet_is_refused_by_name():
     }
     assert not_built == {
         "models.swift-1.routes[1]",
-        "plans.payg.limits",
-        "plans.payg-eur.limits",
-        "plans.studio.limits",
     }
     assert len(errors_of(WHOLE_GRAMMAR)) == len(not_built)
+
+
+@pytest.mark.requirement("LIM-1")
+def test_a_plan_that_says_nothing_about_limits_has_ten_requests_a_minute():
+    said = parse(EXAMPLE.replace(NO_LIMITS, 'limits = { requests = 600, per = "1h" }', 1))
+    assert said.plans["payg"].limits == Limits(600, 3_600_000, 8)
+    assert parse(EXAMPLE.replace(NO_LIMITS, "")).plans["payg"].limits == DEFAULT_LIMITS
+    assert Limits(10, 60_000, 8) == DEFAULT_LIMITS
 
 
 @pytest.mark.parametrize(
@@ -158,6 +163,9 @@ def test_further_keys_of_the_grammar_are_refused_by_name(old, new, path):
         ('unit = "CREDIT"', 'unit = "CREDIT"\ninitial = "1.5"', "studio.initial", "whole number"),
         ('unit = "CREDIT"', 'unit = "CREDIT"\ninitial = "0"', "studio.initial", "above 0"),
         ('unit = "CREDIT"', 'unit = "CREDIT"\ninitial = 20', "studio.initial", 'write "20"'),
+        ("requests = 1_000_000", "requests = 0", "plans.payg.limits.requests", "1 to 1000000"),
+        ('per = "1s"', 'per = "1ms"', "plans.payg.limits.per", "out of bounds"),
+        ("concurrent =", "concurent =", "limits.concurent", 'did you mean "concurrent"?'),
         ("[plans.payg]", '[plans."Pay go"]', 'plans."Pay go"', "lower-case"),
         ("[operations.score-image]", "[operations.swift-1]", "models.swift-1", "same name"),
         ('currency = "USD"  ', 'currency = "usd"  ', "catalogue.currency", "not a currency"),
