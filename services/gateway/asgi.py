@@ -12,6 +12,7 @@ from libs.events.ids import new_id
 from libs.runtime.health import Health
 from services.gateway.errors import HeaderList, openai_body, unknown_path
 from services.gateway.headers import json_headers, request_ids
+from services.gateway.model_list import is_model_path
 from services.gateway.operations import places
 from services.gateway.paid import PaidRequests
 from services.gateway.surfaces.openai_chat import OpenAIChat
@@ -37,8 +38,14 @@ class Root:
     """Chooses by method and path."""
 
     def __init__(
-        self, catalogue: Catalogue, paid: PaidRequests, billing: ASGIApp, health: Health
+        self,
+        catalogue: Catalogue,
+        paid: PaidRequests,
+        models: ASGIApp,
+        billing: ASGIApp,
+        health: Health,
     ) -> None:
+        self._models = models
         self._billing = billing
         self._health = health
         self._hot: dict[tuple[str, str], ASGIApp] = {
@@ -54,6 +61,8 @@ class Root:
         handler = self._hot.get((scope["method"], path))
         if handler is not None:
             await handler(scope, receive, send)
+        elif is_model_path(scope["method"], path):
+            await self._models(scope, receive, send)
         elif path.startswith(BILLING):
             await self._billing(scope, receive, send)
         elif path == "/health/live":
