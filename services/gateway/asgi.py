@@ -21,6 +21,7 @@ from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
 from services.gateway.surfaces.openai_images import OpenAIImages
 from services.gateway.surfaces.openai_responses import OpenAIResponses
 from services.gateway.surfaces.protocol import Surface
+from services.gateway.templates import Templates
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Root:
         }
         for place, operation in places(catalogue).items():
             self._hot.setdefault(place, partial(paid.operation, operation))
+        self._paid = paid
+        self._templates = Templates(catalogue.operations.values())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,6 +74,10 @@ class Root:
             problems = self._health.problems()
             body = orjson.dumps({"ready": not problems, "problems": problems})
             await _send_json(send, 503 if problems else 200, body)
+        elif found := self._templates.find(scope["method"], scope["raw_path"]):
+            await self._paid.operation(
+                found.operation, scope, receive, send, upstream_path=found.upstream_path
+            )
         else:
             await _send_json(send, 404, openai_body(unknown_path()), request_ids(new_id("req")))
 

@@ -76,15 +76,22 @@ class PaidRequests:
         await self._serve(surface, job, scope, receive, send)
 
     async def operation(
-        self, operation: Operation, scope: Scope, receive: Receive, send: Send
+        self,
+        operation: Operation,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        upstream_path: str | None = None,
     ) -> None:
-        """Serve one call of an operation."""
+        """Serve one call of an operation; `upstream_path` where it is not the operation's own."""
+        path = upstream_path or operation.upstream_path
         upstream = self._gateway.catalogue.upstreams[operation.upstream]
 
         def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
             price = self.offers.operation(key, operation)
             query = scope["query_string"].decode("latin-1")
-            call = Call(raw, forwarded(scope["headers"]), query)
+            call = Call(path, raw, forwarded(scope["headers"]), query)
             order = replace(
                 _order(scope, key, res, operation.name, "operation"),
                 at_deadline=operation.unsettled,
