@@ -30,7 +30,9 @@ _MODEL_SAY = "use letters, digits and . _ : / @ -, at most 128"
 _name = Text(_NAME, "a name", "north")
 _item = Text(_MODEL, "the name of a model or operation", "swift-1")
 _route = Text(_NAME + "/" + _MODEL, "a route", "north/swift-1")
-_path = Text(r"(/[A-Za-z0-9._~-]+)+", "a path", "/v1/score-image")
+_path = Text(
+    r"(/(?!\.{1,2}(/|$))([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]{0,31}\}))+", "a path", "/v1/score-image"
+)
 _success = Text(r"[2-5]xx|[2-5][0-9][0-9]", "an HTTP status or class", "2xx")
 _timeout = Duration(1, 3_600_000)
 
@@ -123,9 +125,15 @@ _ROUTE = Table(
         "method": Key(
             Choice(("POST", "PUT", "PATCH", "GET", "DELETE")), "Method of both sides.", "POST"
         ),
-        "path": Key(_path, "Path that customers call.", example='"/v1/score-image"'),
+        "path": Key(
+            _path,
+            "Path that customers call; a part like `{id}` stands for one of their own.",
+            example='"/v1/score-image"',
+        ),
         "upstream": Key(_name, "Name of the upstream.", example='"scorer"'),
-        "upstream_path": Key(_path, "Path below its base_url.", example='"/score"'),
+        "upstream_path": Key(
+            _path, "Path below its base_url; it may use the parts of `path`.", example='"/score"'
+        ),
     }
 )
 

@@ -28,6 +28,7 @@ from services.gateway.key_feed import KeyFeed
 from services.gateway.keys import KeyDirectory
 from services.gateway.limits.billing import BillingRate
 from services.gateway.limits.limiter import Limiter, open_limiter
+from services.gateway.model_list import ModelList
 from services.gateway.paid import PaidRequests
 from services.gateway.pump import Drains, Pumps
 from services.gateway.replay import Replay
@@ -164,7 +165,9 @@ async def open_worker(
             means = Means(upstreams, drains, settings)
             paid = PaidRequests(gateway, means, pumps, limiter)
             rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
-            root = Root(catalogue, paid, billing_api(gateway, rate), gateway.health)
+            models = ModelList(gateway.keys, paid.offers)
+            billing = billing_api(gateway, rate)
+            root = Root(catalogue, paid, models, billing, gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)

@@ -227,7 +227,7 @@ class Completion:
         settlement = Settlement(
             charge=charge.charge,
             margin=charge.margin,
-            basis="estimate" if reported is None else "actual",
+            basis="estimate" if reported is None and not self._bound.by_piece else "actual",
             cost_pico=charge.cost_pico,
             usage=usage,
             finish=self._meter.finish,

@@ -158,6 +158,19 @@ class Offers:
         _check_allowed(key, name, "model_not_allowed")
         return offer
 
+    def models(self, key: KeyInfo, shape: str) -> list[str]:
+        """The names of all models that `model` sells to the key, in their order.
+
+        Raises Refusal: 403 the key is not for this.
+        """
+        _check_purpose(key)
+        return sorted(
+            name
+            for (plan, name, spoken), offer in self._models.items()
+            if (plan, spoken, offer.unit) == (key.plan, shape, key.unit)
+            and (key.allowed is None or name in key.allowed)
+        )
+
     def operation(self, key: KeyInfo, operation: Operation) -> int:
         """The price in nanos of one call for the key's account; raises like `model`."""
         _check_purpose(key)

@@ -12,6 +12,7 @@ from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
+from services.gateway.templates import is_template
 from services.gateway.upstreams import (
     AnswerTooLargeError,
     Upstreams,
@@ -22,8 +23,9 @@ from services.gateway.upstreams import (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the client sent: it goes on to the upstream as it is."""
+    """What the client sent: it goes on to the upstream as it is, to `path` there."""
 
+    path: str
     body: bytes
     headers: Mapping[str, str]
     query: str
@@ -64,7 +66,7 @@ class OperationCall:
                 response = await self._upstreams.send(
                     self._upstream,
                     operation.method,
-                    operation.upstream_path,
+                    self._call.path,
                     body=self._call.body,
                     headers=self._call.headers,
                     query=self._call.query,
@@ -106,7 +108,9 @@ def _fixed(price: int) -> Settlement:
 
 
 def places(catalogue: Catalogue) -> dict[tuple[str, str], Operation]:
-    """All operations by their method and path."""
+    """All operations with a path of its own by their method and that."""
     return {
-        (operation.method, operation.path): operation for operation in catalogue.operations.values()
+        (operation.method, operation.path): operation
+        for operation in catalogue.operations.values()
+        if not is_template(operation.path)
     }
