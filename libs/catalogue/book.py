@@ -96,6 +96,8 @@ class Model:
     rule: str
     routes: tuple[Route, ...]
     default_max_output: int
+    weights: tuple[int, ...] | None = None
+    on_disconnect: Literal["drain", "cancel"] = "drain"
 
 
 @dataclass(frozen=True, slots=True)

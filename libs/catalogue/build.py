@@ -90,6 +90,8 @@ def _model(name: str, values: Values) -> Model:
         rule=values["rule"],
         routes=tuple(Route(upstream, model) for upstream, _, model in routes),
         default_max_output=values["default_max_output"],
+        weights=values["weights"],
+        on_disconnect=values["on_disconnect"],
     )
 
 

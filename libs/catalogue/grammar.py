@@ -96,12 +96,25 @@ MODEL = Table(
             Choice(("cost_plus",), later=("retail",)), "How the charge is found.", "cost_plus"
         ),
         "routes": Key(
-            ListOf(_route, least=1, most=1),
-            "Upstream and its model, `upstream/model`.",
+            ListOf(_route, least=1, most=8),
+            "Upstreams and their models, `upstream/model`, in the order they are tried; the "
+            "dearest is reserved.",
             example='["north/swift-1"]',
+        ),
+        "weights": Key(
+            ListOf(Whole(0, 1_000), repeats=True),
+            "One whole number for each route: the first try is shared out by them. None: the "
+            "first route that works.",
+            None,
         ),
         "default_max_output": Key(
             _tokens, "Output cap sent upstream when the client gives none, tokens.", 4096
+        ),
+        "on_disconnect": Key(
+            Choice(("drain", "cancel")),
+            "When the client of a stream leaves: read on to the usage and charge it, or break off "
+            "and charge the estimate.",
+            "drain",
         ),
         "retail": _later("Own prices of rule `retail`."),
     }

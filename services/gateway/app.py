@@ -22,14 +22,16 @@ from services.gateway.asgi import Root
 from services.gateway.billing.api import billing_api
 from services.gateway.completion import Means
 from services.gateway.context import Gateway
+from services.gateway.drains import Drains
 from services.gateway.journal import Journal
 from services.gateway.key_cache import KeyCache
 from services.gateway.key_feed import KeyFeed
 from services.gateway.keys import KeyDirectory
 from services.gateway.paid import PaidRequests
-from services.gateway.pump import Drains, Pumps
+from services.gateway.pump import Pumps
 from services.gateway.replay import Replay
 from services.gateway.reservations import Reservations
+from services.gateway.routing import Routing
 from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstreams import Upstreams
@@ -100,6 +102,7 @@ class Worker:
     paid: PaidRequests
     pumps: Pumps
     drains: Drains
+    routing: Routing
     journal: Journal
     replay: Replay
 
@@ -144,15 +147,17 @@ async def open_worker(
         hold_ms=settings.hold_ms,
         top_up_url=f"{gateway.public_url}/billing/v1/packs",
     )
-    pumps, drains = Pumps(reservations), Drains(settings.drains_max)
+    pumps = Pumps(reservations)
+    drains = Drains(settings.drains_max, settings.drains_account_max)
+    routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
     try:
         async with upstreams:
-            means = Means(upstreams, drains, settings)
+            means = Means(upstreams, routing, drains, settings)
             paid = PaidRequests(gateway, means, pumps)
             root = Root(catalogue, paid, billing_api(gateway), gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
-            yield Worker(gateway, root, paid, pumps, drains, journal, replay)
+            yield Worker(gateway, root, paid, pumps, drains, routing, journal, replay)
     finally:
         await journal.close()

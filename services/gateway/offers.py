@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from libs.catalogue import (
     Catalogue,
@@ -41,6 +41,8 @@ class Candidate:
     upstream: Upstream
     upstream_model: str
     price: UpstreamPrice
+    weight: int | None = None
+    """Its share of the first tries; None: routes are tried in order."""
 
     @property
     def route(self) -> str:
@@ -57,6 +59,7 @@ class Offer:
     conversion: tuple[int, int]
     candidates: tuple[Candidate, ...]
     default_cap: int
+    on_disconnect: Literal["drain", "cancel"] = "drain"
 
     @property
     def max_input(self) -> int:
@@ -140,14 +143,16 @@ def _offer(catalogue: Catalogue, plan: Plan, name: str, shape: str) -> Offer | N
         conversion=conversion,
         candidates=candidates,
         default_cap=model.default_max_output,
+        on_disconnect=model.on_disconnect,
     )
 
 
 def _candidates(catalogue: Catalogue, model: Model, shape: str) -> Iterator[Candidate]:
-    for route in model.routes:
+    for index, route in enumerate(model.routes):
         upstream = catalogue.upstreams[route.upstream]
         if upstream.shape == shape:
-            yield Candidate(upstream, route.model, upstream.prices[route.model])
+            weight = None if model.weights is None else model.weights[index]
+            yield Candidate(upstream, route.model, upstream.prices[route.model], weight)
 
 
 def _check_purpose(key: KeyInfo) -> None:

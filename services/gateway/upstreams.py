@@ -10,7 +10,7 @@ from yarl import URL
 
 from libs.catalogue import Catalogue, Upstream
 from services.gateway.deadline import Deadline
-from services.gateway.errors import Refusal, upstream_failed
+from services.gateway.failures import broken_off, unreachable, upstream_timeout
 
 # Below what providers keep open: a connection that is closed under a POST cannot be retried.
 _KEEPALIVE_S: Final = 4.0
@@ -101,8 +101,7 @@ class Upstreams:
         except aiohttp.ConnectionTimeoutError as error:
             raise upstream_timeout() from error
         except aiohttp.ClientConnectorError as error:
-            message = "The provider cannot be reached."
-            raise upstream_failed(502, "upstream_unreachable", message) from error
+            raise unreachable() from error
         except (aiohttp.ClientError, OSError) as error:
             raise broken_off() from error
 
@@ -139,15 +138,3 @@ class Upstreams:
             url = self._urls[place] = URL(upstream.base_url.rstrip("/") + path)
         # The client's own encoding is kept: what it meant is between it and the upstream.
         return URL(f"{url}?{query}", encoded=True) if query else url
-
-
-def upstream_timeout() -> Refusal:
-    return upstream_failed(504, "upstream_timeout", "The provider did not answer in time.")
-
-
-def answer_too_large() -> Refusal:
-    return upstream_failed(502, "upstream_invalid", "The provider's answer is too large.")
-
-
-def broken_off() -> Refusal:
-    return upstream_failed(502, "upstream_interrupted", "The provider broke off its answer.")
