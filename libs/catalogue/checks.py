@@ -78,6 +78,18 @@ def _check_models(values: Values, problems: Problems) -> None:
         check_retail(path, model, problems)
         for index, route in enumerate(model.get("routes", ())):
             _check_route(f"{path}.routes[{index}]", route, model, upstreams, problems)
+        _check_weights(join(path, "weights"), model, problems)
+
+
+def _check_weights(path: str, model: Values, problems: Problems) -> None:
+    weights, routes = model.get("weights"), model.get("routes")
+    if weights is None or routes is None:
+        return
+    if len(weights) != len(routes):
+        text = f"has {len(weights)} numbers for {len(routes)} routes; write one for each"
+        problems.add(path, text)
+    elif not any(weights):
+        problems.add(path, "are all 0; give one route more")
 
 
 def _check_route(

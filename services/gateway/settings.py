@@ -20,6 +20,12 @@ class GatewaySettings(Settings):
     """How much longer than a request and its drain its credits are held."""
     drains_max: NonNegativeInt = 100
     """How many upstreams may be read on at once for clients that have gone."""
+    drains_account_max: NonNegativeInt = 20
+    """How many of these may be of one account."""
+    breaker_failures: PositiveInt = 5
+    """After how many failures in a row a route is left alone for a while."""
+    breaker_pause_s: PositiveFloat = 10
+    """How long a route that failed is left alone; each time it fails again, twice as long."""
     body_timeout_s: PositiveFloat = 60
     """How long a client may take to send its request body."""
     client_stall_s: PositiveFloat = 120
