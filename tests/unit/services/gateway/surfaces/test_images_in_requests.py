@@ -42,6 +42,7 @@ def in_response(url: str, **more: object) -> bytes:
     return orjson.dumps({"model": "swift-1", "input": [{"role": "user", "content": [part]}]})
 
 
+SMALL = png(10, 10, b"x" * 99)
 BOTH = [(chat, in_chat), (responses, in_response)]
 
 
@@ -72,8 +73,9 @@ def test_an_image_counts_by_its_pixels_not_by_its_bytes(surface, carry):
 @pytest.mark.parametrize(("surface", "carry"), BOTH)
 @pytest.mark.parametrize(
     "data",
-    ["", "aGVsbG8=", png(0, 9), png(10, 10)[:20], "R0lGODlhAQABAAAAACw=", png(10, 10)[:12] + "--" +
-     png(10, 10)[12:], " " + png(10, 10), png(10, 10)[:16] + "=" + png(10, 10)[16:], "ä" * 9],
+    ["", "aGVsbG8=", png(0, 9), png(10, 10)[:20], "R0lGODlhAQABAAAAACw=", "ä" * 9,
+     # Another decoder may read what ours would skip.
+     SMALL[:12] + "----" + SMALL[12:], " " + SMALL, SMALL[:16] + "=" + SMALL[16:]],
 )  # fmt: skip
 def test_an_image_that_cannot_be_read_counts_the_most(surface, carry, data: str):
     assert counted(surface, carry("data:image/png;base64," + data)) >= MOST
