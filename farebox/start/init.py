@@ -47,8 +47,10 @@ def ask(given: Mapping[str, str | None], *, interactive: bool) -> Answers:
     provider = answer("provider", _provider_question(), provider_of, "openai")
     base_url = answer("base_url", "Where is it", url_of, provider.base_url)
     item, prices = _sold(provider, answer)
-    margin = "0" if provider.own or provider.shape == "http" else "10"
-    margin_bps = answer("margin", "Your margin over that, in percent", margin_of, margin)
+    own_prices = provider.own or provider.shape == "http"
+    margin_bps = (
+        0 if own_prices else answer("margin", "Your margin over that, in percent", margin_of, "10")
+    )
     pack = answer("pack", "What does one pack of credits cost, in dollars", pack_of, _PACK)
     return Answers(provider, base_url, item, prices, margin_bps, pack)
 

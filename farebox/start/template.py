@@ -30,15 +30,15 @@ routes = ["{name}/{item}"]            # upstream and the name it knows the model
 default_max_output = 4096             # output cap sent upstream when the client gives none
 """
 _OWN: Final = """\
-# The model runs on your own machines: only its limits stand here, and its price is your own.
+# The model runs on your own machines: its limits stand here, its price below. max_input must not be
+# smaller than the context window the server really runs with.
 [upstreams.{name}.prices."{item}"]
-input = "{input}"
-output = "{output}"
 max_input = 2_000_000
 max_output = 128_000
 
 [models."{item}"]                     # the name your customers send
-rule = "cost_plus"                    # the prices above and the plan's margin
+rule = "retail"                       # your own prices, per million tokens
+retail = {{ USD = {{ input = "{input}", output = "{output}" }} }}
 routes = ["{name}/{item}"]            # upstream and the name it knows the model by
 default_max_output = 4096             # output cap sent upstream when the client gives none
 """
@@ -52,8 +52,7 @@ timeout = "60s"
 _PLAN: Final = """
 [plans.payg]                          # accounts are opened on a plan
 unit = "USD"
-margin_bps = {margin_bps}                     # {percent} % over cost
-sells = ["{sold}"]
+{margin}sells = ["{sold}"]
 packs = ["{pack_name}"]
 
 [packs]                               # gives: credits, in `unit`; price: what Stripe charges
@@ -94,11 +93,18 @@ def config_text(answers: Answers) -> str:
         sold=operation.lower() if provider.shape == "http" else answers.item,
         input=answers.prices[0],
         output=answers.prices[1],
-        margin_bps=answers.margin_bps,
-        percent=f"{answers.margin_bps / 100:g}",
+        margin=_margin(answers),
         pack=answers.pack,
         pack_name=pack_name,
     )
+
+
+def _margin(answers: Answers) -> str:
+    """Own prices hold what is to be earned: no margin is added to them."""
+    if answers.provider.own or answers.provider.shape == "http":
+        return ""
+    percent = f"{answers.margin_bps / 100:g}"
+    return f"margin_bps = {answers.margin_bps:<26}# {percent} % over cost\n"
 
 
 def env_text(answers: Answers, key: str = "") -> str:

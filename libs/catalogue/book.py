@@ -123,6 +123,8 @@ class Model:
     routes: tuple[Route, ...]
     default_max_output: int
     retail: Mapping[str, Tariff]
+    weights: tuple[int, ...] | None = None
+    on_disconnect: Literal["drain", "cancel"] = "drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,8 @@ class Catalogue:
     """
 
     hash: str
+    text: str
+    """What `hash` is the SHA-256 of: canonical JSON."""
     currency: str
     conversion: Mapping[str, Ratio]
     upstreams: Mapping[str, Upstream]

@@ -37,15 +37,12 @@ def catalogue_text(values: Values) -> str:
     a new version of the catalogue.
     """
     covered: dict[str, Any] = {section: values[section] for section in _HASHED}
+    # The prices taken from a book are covered, where they came from is not.
+    covered["catalogue"] = values["catalogue"] | {"price_book": None}
     covered["upstreams"] = {
         name: {"prices": upstream["prices"]} for name, upstream in values["upstreams"].items()
     }
     return json.dumps(_given(covered), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def catalogue_hash(values: Values) -> str:
-    """Hex SHA-256 of `catalogue_text`."""
-    return hashlib.sha256(catalogue_text(values).encode("ascii")).hexdigest()
 
 
 def _given(value: Any) -> Any:
@@ -57,8 +54,10 @@ def _given(value: Any) -> Any:
 
 def build(values: Values) -> Catalogue:
     """The catalogue of values in which no fault was found."""
+    text = catalogue_text(values)
     return Catalogue(
-        hash=catalogue_hash(values),
+        hash=hashlib.sha256(text.encode("ascii")).hexdigest(),
+        text=text,
         currency=values["catalogue"]["currency"],
         conversion=dict(values["catalogue"]["conversion"]),
         upstreams={name: _upstream(name, v) for name, v in values["upstreams"].items()},
@@ -119,6 +118,8 @@ def _model(name: str, values: Values) -> Model:
             unit: Tariff(rates_of(own), _tiers(own))
             for unit, own in (values["retail"] or {}).items()
         },
+        weights=values["weights"],
+        on_disconnect=values["on_disconnect"],
     )
 
 

@@ -78,6 +78,18 @@ def _check_models(values: Values, problems: Problems) -> None:
         check_retail(path, model, problems)
         for index, route in enumerate(model.get("routes", ())):
             _check_route(f"{path}.routes[{index}]", route, model, upstreams, problems)
+        _check_weights(join(path, "weights"), model, problems)
+
+
+def _check_weights(path: str, model: Values, problems: Problems) -> None:
+    weights, routes = model.get("weights"), model.get("routes")
+    if weights is None or routes is None:
+        return
+    if len(weights) != len(routes):
+        text = f"has {len(weights)} numbers for {len(routes)} routes; write one for each"
+        problems.add(path, text)
+    elif not any(weights):
+        problems.add(path, "are all 0; give one route more")
 
 
 def _check_route(
@@ -91,6 +103,11 @@ def _check_route(
         text = f'"{upstream_name}" has shape "http"; models need "openai" or "anthropic"'
         problems.add(path, text)
     elif (prices := upstream.get("prices")) is not None:
+        provider = upstream.get("price_book")
+        if provider is not None and upstream_model not in prices:
+            text = f"run farebox prices import {provider}/{upstream_model}"
+            problems.add(path, f'"{upstream_model}" has no price in the price book; {text}')
+            return
         what = f'price of upstream "{upstream_name}"'
         if not _known(upstream_model, path, what, prices, problems):
             return

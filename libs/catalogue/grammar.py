@@ -50,6 +50,11 @@ CATALOGUE = Table(
             "`cost_plus` in another unit needs it.",
             {},
         ),
+        "price_book": Key(
+            Text(r"[A-Za-z0-9._/-]{1,255}", "a file name", "prices.json"),
+            "File of `farebox prices import`, beside this one; read when an upstream names it.",
+            "prices.json",
+        ),
     }
 )
 
@@ -77,6 +82,12 @@ UPSTREAM = Table(
             example='"FAREBOX_UPSTREAM_NORTH_KEY"',
         ),
         "timeouts": Key(_TIMEOUTS, "How long to wait for the upstream.", {}),
+        "price_book": Key(
+            _name,
+            "Provider of the price book whose prices and limits hold for its models; what "
+            "`prices` says wins, key by key.",
+            None,
+        ),
         "prices": Key(
             MapOf(_MODEL, PRICE, _MODEL_SAY),
             "What the upstream charges, for each model; without any rate the cost is not known, "
@@ -94,9 +105,16 @@ MODEL = Table(
             "cost_plus",
         ),
         "routes": Key(
-            ListOf(_route, least=1, most=1),
-            "Upstream and its model, `upstream/model`.",
+            ListOf(_route, least=1, most=8),
+            "Upstreams and their models, `upstream/model`, in the order they are tried; the "
+            "dearest is reserved.",
             example='["north/swift-1"]',
+        ),
+        "weights": Key(
+            ListOf(Whole(0, 1_000), repeats=True),
+            "One whole number for each route: the first try is shared out by them. None: the "
+            "first route that works.",
+            None,
         ),
         "default_max_output": Key(
             TOKENS, "Output cap sent upstream when the client gives none, tokens.", 4096
@@ -105,6 +123,12 @@ MODEL = Table(
             MapOf(UNIT.pattern, RETAIL, 'use a unit, like "USD" or "CREDIT"', word="unit"),
             "Own prices of rule `retail`, for each unit it is sold in; no margin is added.",
             None,
+        ),
+        "on_disconnect": Key(
+            Choice(("drain", "cancel")),
+            "When the client of a stream leaves: read on to the usage and charge it, or break off "
+            "and charge the estimate.",
+            "drain",
         ),
     }
 )

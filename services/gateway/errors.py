@@ -4,7 +4,7 @@ A `Refusal` is what the client gets instead of an answer; whoever raises it know
 charged. A surface may tell it in its own shape.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -126,10 +126,16 @@ def internal() -> Refusal:
     return Refusal(500, "internal_error", "The gateway failed; nothing was charged.")
 
 
-def insufficient(declined: Mapping[str, Any], unit: str, top_up_url: str) -> Refusal:
+def insufficient(
+    declined: Mapping[str, Any],
+    unit: str,
+    top_up_url: str,
+    affordable: Callable[[int], int] | None = None,
+) -> Refusal:
     """The 402 of a Reserve that was declined for want of credits (RSV-9).
 
     `declined` is the data of the reply: amounts are nanos, as numbers or digit strings.
+    `affordable` tells the output cap that the available credits would pay for.
     """
     texts = {
         name: decimal_text(int(declined[name] or 0), unit)
@@ -149,7 +155,11 @@ def insufficient(declined: Mapping[str, Any], unit: str, top_up_url: str) -> Ref
             ("required", "required"),
         ):
             extra[f"{name}_usd"] = orjson.Fragment(texts[field])
-    details = {"currency": unit, **texts, "limit_source": source, "top_up_url": top_up_url}
+    details: dict[str, Any] = {"currency": unit, **texts, "limit_source": source}
+    details["top_up_url"] = top_up_url
+    if affordable is not None and source in {"balance", "in_flight"}:
+        # A spending limit leaves less than is available; how much is not told here.
+        details["max_affordable_output_tokens"] = affordable(int(declined["available"] or 0))
     headers = RETRY_SOON if source == "in_flight" else NO_RETRY
     extra["details"] = details
     return Refusal(402, INSUFFICIENT, message, headers=headers, extra=extra)

@@ -4,14 +4,17 @@ The bound is provable, not likely (PRC-2): a byte-level tokenizer never makes mo
 text has bytes, JSON only adds bytes, and a constant covers what a provider adds unseen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from libs.catalogue import Usage
+from services.gateway.errors import invalid
 from services.gateway.offers import Offer
 
 HIDDEN_TOKENS: Final = 1_024
 HIDDEN_TOKENS_WITH_TOOLS: Final = 2_048
+_CAP_FIELD: Final = 48
+"""Bytes of a field that caps the output, such as `,"max_completion_tokens": 100000`."""
 LEAST_OUTPUT: Final = 256
 """Without a cap of the client's own, a request that can pay for this many tokens is let in."""
 
@@ -53,7 +56,11 @@ def text_bound(
     """The bound of a request of `size` bytes of text that asks for `asked` output tokens.
 
     The text may be that of several `inputs`: a model's largest input holds for each of them.
+    Raises a Refusal for a model that gives no output, such as one of embeddings.
     """
+    if not all(candidate.price.max_output for candidate in offer.candidates):
+        # A cap of nothing is none to an upstream.
+        raise invalid(f"'{offer.name}' gives no text; it is not for this surface.", "model")
     hidden = HIDDEN_TOKENS_WITH_TOOLS if tools else HIDDEN_TOKENS
     tokens = min(size + hidden, offer.max_input * inputs)
     if asked is not None:
@@ -111,6 +118,17 @@ def cap_within(offer: Offer, bound: Bound, held: int) -> int:
         else:
             high = middle - 1
     return low
+
+
+def affordable_cap(offer: Offer, bound: Bound, available: int) -> int:
+    """A cap for each choice with which the same request fits into `available` nanos; 0: none.
+
+    It is the largest but for the bytes that naming it may add to the request.
+    """
+    tokens = min(bound.input_tokens + _CAP_FIELD, max(offer.max_input, bound.input_tokens))
+    named = replace(bound, input_tokens=tokens, amount=available + 1)
+    least = offer.most(tokens, bound.choices + bound.beside, hour_cache=bound.hour_cache)
+    return cap_within(offer, named, available) if least <= available else 0
 
 
 def estimated_usage(bound: Bound, *, cap: int, sent: int, delivered: int) -> Usage:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from libs.catalogue import (
     Catalogue,
@@ -20,7 +20,8 @@ from libs.catalogue import (
 )
 from libs.catalogue.images import Size, image_tokens
 from libs.catalogue.pricing import step
-from services.gateway.errors import Refusal, unknown_item
+from libs.events.money import MAX_AMOUNT
+from services.gateway.errors import Refusal, invalid, unknown_item
 from services.gateway.keys import KeyInfo
 
 MODEL_SHAPES: Final = ("openai", "anthropic")
@@ -50,6 +51,8 @@ class Candidate:
     upstream_model: str
     price: UpstreamPrice
     own: UpstreamPrice | None = None
+    weight: int | None = None
+    """Its share of the first tries; None: routes are tried in order."""
 
     @property
     def route(self) -> str:
@@ -76,6 +79,7 @@ class Offer:
     candidates: tuple[Candidate, ...]
     default_cap: int
     retail: bool = False
+    on_disconnect: Literal["drain", "cancel"] = "drain"
 
     @property
     def max_input(self) -> int:
@@ -105,8 +109,11 @@ class Offer:
             )
             for candidate in self.candidates
         )
+        amount = self._nanos(most)
+        if amount > MAX_AMOUNT:
+            raise invalid("This request may cost more than any account can hold; ask for less.")
         # A hold of nothing cannot be made.
-        return max(self._nanos(most), step(self.unit))
+        return max(amount, step(self.unit))
 
     def _nanos(self, pico: int) -> int:
         """From pico of the price to a charge."""
@@ -194,16 +201,18 @@ def _offer(catalogue: Catalogue, plan: Plan, name: str, shape: str) -> Offer | N
         candidates=candidates,
         default_cap=model.default_max_output,
         retail=model.rule == "retail",
+        on_disconnect=model.on_disconnect,
     )
 
 
 def _candidates(catalogue: Catalogue, model: Model, shape: str, unit: str) -> Iterator[Candidate]:
     own = model.retail.get(unit)
-    for route in model.routes:
+    for index, route in enumerate(model.routes):
         upstream = catalogue.upstreams[route.upstream]
         price = upstream.prices[route.model]
         if upstream.shape == shape:
-            yield Candidate(upstream, route.model, price, _own_price(price, own))
+            weight = None if model.weights is None else model.weights[index]
+            yield Candidate(upstream, route.model, price, _own_price(price, own), weight)
 
 
 def _own_price(price: UpstreamPrice, own: Tariff | None) -> UpstreamPrice | None:

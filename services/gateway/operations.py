@@ -9,16 +9,13 @@ from libs.events.money import decimal_text
 from services.gateway.deadline import Deadline
 from services.gateway.errors import Refusal
 from services.gateway.exchange import Exchange
+from services.gateway.failures import answer_too_large, upstream_timeout
 from services.gateway.headers import returned
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
+from services.gateway.routing import ONLY
 from services.gateway.templates import is_template
-from services.gateway.upstreams import (
-    AnswerTooLargeError,
-    Upstreams,
-    answer_too_large,
-    upstream_timeout,
-)
+from services.gateway.upstreams import AnswerTooLargeError, Upstreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class OperationCall:
         self._status: int | None = None
 
     def told(self, held: int) -> Told:
-        return Told(self._route, decimal_text(held, self.order.unit))
+        return Told(self._route, decimal_text(held, self.order.unit), reason=ONLY)
 
     @property
     def _route(self) -> str:

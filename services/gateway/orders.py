@@ -1,6 +1,7 @@
 """Who wants what, what it came to, and the three commands that say so to the ledger."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -14,7 +15,8 @@ from libs.events.fields import Attempt
 class Order:
     """Who wants what: the parts that all commands on one reservation share.
 
-    `fee` is what the invocation costs beside its price, in its own ledger.
+    `fee` is what the invocation costs beside its price, in its own ledger. `affordable` tells the
+    output cap that so many nanos would pay for, where the work has one.
     """
 
     res: str
@@ -26,6 +28,7 @@ class Order:
     at_deadline: Literal["release", "charge"]
     traceparent: str
     fee: Fee | None = None
+    affordable: Callable[[int], int] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Served:
     route: str
     attempts: tuple[Attempt, ...]
     status: int | None
+    route_reason: str = "only_route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def settle_command(order: Order, settlement: Settlement, served: Served) -> Sett
             usage={} if usage is None else usage.counts(),
             model=served.model,
             route=served.route,
-            route_reason="only_route",
+            route_reason=served.route_reason,
             attempts=served.attempts,
             finish=settlement.finish,
             status=served.status,

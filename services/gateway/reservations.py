@@ -115,7 +115,7 @@ class Reservations:
         code = reply.data.get("code")
         if reply.reply == "Declined" and code is not None:
             if code in _NO_CREDITS:
-                return insufficient(reply.data, order.unit, self._top_up_url)
+                return insufficient(reply.data, order.unit, self._top_up_url, order.affordable)
             if code in _INVALID_KEY:
                 return Refusal(401, "invalid_api_key", "This API key is not valid.")
             if code in _FORBIDDEN:

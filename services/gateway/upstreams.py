@@ -11,7 +11,7 @@ from yarl import URL
 
 from libs.catalogue import Catalogue, Upstream
 from services.gateway.deadline import Deadline
-from services.gateway.errors import Refusal, upstream_failed
+from services.gateway.failures import broken_off, unreachable, upstream_timeout
 
 # Below what providers keep open: a connection that is closed under a POST cannot be retried.
 _KEEPALIVE_S: Final = 4.0
@@ -103,8 +103,7 @@ class Upstreams:
         except aiohttp.ConnectionTimeoutError as error:
             raise upstream_timeout() from error
         except aiohttp.ClientConnectorError as error:
-            message = "The provider cannot be reached."
-            raise upstream_failed(502, "upstream_unreachable", message) from error
+            raise unreachable() from error
         except (aiohttp.ClientError, OSError) as error:
             raise broken_off() from error
 
@@ -144,15 +143,3 @@ class Upstreams:
 @lru_cache(maxsize=_REMEMBERED)
 def _url(base: str, path: str) -> URL:
     return URL(base.rstrip("/") + path)
-
-
-def upstream_timeout() -> Refusal:
-    return upstream_failed(504, "upstream_timeout", "The provider did not answer in time.")
-
-
-def answer_too_large() -> Refusal:
-    return upstream_failed(502, "upstream_invalid", "The provider's answer is too large.")
-
-
-def broken_off() -> Refusal:
-    return upstream_failed(502, "upstream_interrupted", "The provider broke off its answer.")

@@ -49,7 +49,7 @@ async def send_json(
     request: web.Request, script: Script, call: Call, body: dict[str, Any], status: int = 200
 ) -> web.StreamResponse:
     """Send one JSON body, in pieces or cut in half if the script says so."""
-    raw = json.dumps(body).encode()
+    raw = (json.dumps(body) if script.raw is None else script.raw).encode()
     headers = {"content-type": "application/json", "content-length": str(len(raw))}
     headers[dialect_of(request.path).id_header] = f"sim_{call.number}"
     if status >= 400 and script.retry_after is not None:

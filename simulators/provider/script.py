@@ -49,6 +49,7 @@ class Script(BaseModel):
     hold_after_chunks: NonNegativeInt | None = None  # the same, in mid-stream
     status: int = Field(default=200, ge=200, le=599)  # from 400 on: an error body
     retry_after: str | None = None  # header of an error
+    raw: str | None = None  # a whole answer's body, in place of the true one
     reset: bool = False  # the connection is reset before the first byte
     die_after_chunks: NonNegativeInt | None = None  # reset in mid-stream (JSON: in mid-body)
     error_after_chunks: NonNegativeInt | None = None  # an error event in mid-stream

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from services.gateway.errors import Refusal, invalid, openai_body, openai_event, unsupported
+from services.gateway.errors import Refusal, openai_body, openai_event, unsupported
 from services.gateway.estimate import Bound, text_bound
 from services.gateway.offers import Candidate, Offer
 from services.gateway.surfaces.openai_fields import compacted, count_of, model_of
@@ -26,9 +26,6 @@ class OpenAIDialect:
     """Whether a stream tells its usage only to those who ask for it."""
 
     def bound(self, parsed: Parsed, offer: Offer) -> Bound:
-        if offer.max_output == 0:
-            # A cap of 0 would be none, and there may be no price for what comes.
-            raise invalid(f"'{parsed.model}' gives no text.", "model")
         images = offer.image_tokens(parsed.images) if parsed.images else 0
         if images is None:
             raise unsupported(self.carrier, f"'{parsed.model}' is sold without images.")

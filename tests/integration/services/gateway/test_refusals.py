@@ -251,6 +251,7 @@ class TestTooLittle:
         assert found.status_code == 402
         assert found.code == found.type == "insufficient_prepaid_balance"
         required = ledger_needs(ledger)
+        affordable = found.body["details"].pop("max_affordable_output_tokens")
         assert found.body["details"] == {
             "currency": "USD",
             "total": "0.00125",
@@ -271,6 +272,8 @@ class TestTooLittle:
         assert ledger.tries == ["Reserve"]
         assert provider.record.calls == []
         assert ledger.events("CreditsReserved") == []
+        assert 0 < affordable < 4000
+        assert (await gateway.chat(key, max_tokens=affordable)).status_code == 200
 
     async def test_what_is_only_held_in_flight_may_be_tried_again(
         self, gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider
