@@ -4,7 +4,7 @@ from services.gateway.meter import Meter
 from services.gateway.surfaces.chat_fields import check_fields
 from services.gateway.surfaces.chat_meter import ChatMeter
 from services.gateway.surfaces.openai_dialect import OpenAIDialect, asks_for_usage
-from services.gateway.surfaces.openai_fields import choices_of, json_object, model_of
+from services.gateway.surfaces.openai_fields import choices_of, compacted, json_object, model_of
 from services.gateway.surfaces.protocol import Parsed
 
 
@@ -15,16 +15,20 @@ class OpenAIChat(OpenAIDialect):
     path = "/v1/chat/completions"
     upstream_path = "/chat/completions"
     caps = ("max_completion_tokens", "max_tokens")
+    carrier = "messages"
     reports_when_asked = True
 
     def parse(self, raw: bytes) -> Parsed:
         fields = json_object(raw)
         model_of(fields)
-        check_fields(fields)
+        pictures, choices = check_fields(fields), choices_of(fields)
+        predicted = fields.get("prediction")
         return self._parsed(
             raw,
             fields,
-            choices=choices_of(fields),
+            pictures,
+            choices=choices,
+            beside=len(compacted(predicted)) * choices if predicted else 0,
             tools=any(fields.get(name) for name in ("tools", "functions", "response_format")),
         )
 

@@ -16,13 +16,15 @@ class OpenAIResponses(OpenAIDialect):
     path = "/v1/responses"
     upstream_path = "/responses"
     caps = ("max_output_tokens",)
+    carrier = "input"
 
     def parse(self, raw: bytes) -> Parsed:
         fields = json_object(raw)
         model_of(fields)
-        check_fields(fields)
+        pictures = check_fields(fields)
         text = fields.get("text") or {}
-        return self._parsed(raw, fields, tools=bool(fields.get("tools") or text.get("format")))
+        tools = bool(fields.get("tools") or text.get("format"))
+        return self._parsed(raw, fields, pictures, tools=tools)
 
     def meter(self, parsed: Parsed) -> Meter:
         del parsed
