@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 INSTALLED := $(VENV)/.installed
 JUNIT := build/junit.xml
+PURE := tests/unit/libs/events tests/unit/services/ledger tests/seeded/test_rules_follow_the_tiny_model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sdks demo test check guards bench simulate requirements schemas lock
+.PHONY: help setup sdks demo test check compiled guards bench simulate requirements schemas lock
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +46,12 @@ check: setup ## Format, lint, types, borders between modules, rules of the tree
 guards: setup ## Remove each guard in a copy: its test must go red
 	$(PY) -m tests.guards
 
+compiled: setup ## Compile the ledger's hot modules, if there is a C compiler, and test them so
+	$(PY) -m farebox.compiling
+	$(PY) -m pytest -q -n 2 -p tests.support.compiled $(PURE)
+
 bench: setup ## Measure side by side with the alternatives into benchmarks/results
+	-@$(PY) -m farebox.compiling
 	$(PY) -m benchmarks
 
 SEED ?= 1

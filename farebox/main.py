@@ -133,11 +133,13 @@ def serve(
     """Run one process; it reads FAREBOX_* variables (docs/reference/settings.md)."""
     from pydantic import ValidationError
 
+    from libs.runtime.compiled import use_compiled
     from libs.runtime.supervision import run
 
     service = SERVICES.get(name)
     if service is None:
         _refuse(f"no process {name!r}: choose one of {', '.join(SERVICES)}")
+    use_compiled()
     os.environ.setdefault("FAREBOX_PROCESS_NAME", name)
     if config is not None:
         os.environ["FAREBOX_CONFIG"] = str(config)

@@ -23,7 +23,7 @@ routes = ["north/swift-1"]
 [plans.payg]
 unit = "USD"
 sells = ["swift-1"]
-{limits}
+limits = {{ requests = 1_000_000, per = "1s", concurrent = 10_000 }}
 [ledger]
 partitions = 1
 [gateway]
@@ -33,13 +33,14 @@ _CREDIT: Final = "1000000"
 
 
 @contextmanager
-def farebox(stub_port: int, folder: Path) -> Iterator[tuple[Side, "Books"]]:
+def farebox(
+    stub_port: int, folder: Path, upstream_key: str = "sk-stub"
+) -> Iterator[tuple[Side, "Books"]]:
     """Every process that `farebox up` runs; each request is really held and settled."""
     config = folder / "farebox.toml"
-    limits = ""
-    config.write_text(_CONFIG.format(port=stub_port, limits=limits))
+    config.write_text(_CONFIG.format(port=stub_port))
     ports = {"gateway": 0, "admin": 0, "payments": 0}
-    env = {"gateway": {"FAREBOX_UPSTREAM_NORTH_KEY": "sk-stub"}}
+    env = {"gateway": {"FAREBOX_UPSTREAM_NORTH_KEY": upstream_key}}
     with Installation(folder / "farebox", config, ports=ports, env=env) as installation:
         books = Books(installation)
         headers = {"authorization": f"Bearer {books.open()}"}

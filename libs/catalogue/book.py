@@ -123,6 +123,8 @@ class Model:
     routes: tuple[Route, ...]
     default_max_output: int
     retail: Mapping[str, Tariff]
+    weights: tuple[int, ...] | None = None
+    on_disconnect: Literal["drain", "cancel"] = "drain"
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,8 @@ def _model(name: str, values: Values) -> Model:
             unit: Tariff(rates_of(own), _tiers(own))
             for unit, own in (values["retail"] or {}).items()
         },
+        weights=values["weights"],
+        on_disconnect=values["on_disconnect"],
     )
 
 

@@ -4,6 +4,7 @@ Every check reads values that may have gaps: what could not be read is already r
 is passed over and never becomes a second fault.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ SURFACE_PATHS = (
     "/v1/messages",
 )
 MODEL_LIST = "/v1/models"
+_OWN_PART = re.compile(r"\{[^}]*\}")
 _LISTENERS = (("gateway", "listen"), ("gateway", "admin_listen"), ("payments", "listen"))
 
 
@@ -76,6 +78,18 @@ def _check_models(values: Values, problems: Problems) -> None:
         check_retail(path, model, problems)
         for index, route in enumerate(model.get("routes", ())):
             _check_route(f"{path}.routes[{index}]", route, model, upstreams, problems)
+        _check_weights(join(path, "weights"), model, problems)
+
+
+def _check_weights(path: str, model: Values, problems: Problems) -> None:
+    weights, routes = model.get("weights"), model.get("routes")
+    if weights is None or routes is None:
+        return
+    if len(weights) != len(routes):
+        text = f"has {len(weights)} numbers for {len(routes)} routes; write one for each"
+        problems.add(path, text)
+    elif not any(weights):
+        problems.add(path, "are all 0; give one route more")
 
 
 def _check_route(
@@ -118,14 +132,32 @@ def _check_operations(values: Values, problems: Problems) -> None:
             continue
         if _is_reserved(own):
             problems.add(join(where, "path"), f'"{own}" belongs to Farebox itself; choose another')
-        first = seen.setdefault((route.get("method", ""), own), name)
+        _check_template(where, own, route.get("upstream_path"), problems)
+        # Parts of the customer's own match alike, whatever their names.
+        first = seen.setdefault((route.get("method", ""), _OWN_PART.sub("{}", own)), name)
         if first != name:
             problems.add(join(where, "path"), f'"{own}" is taken by {first}; choose another')
 
 
+def _check_template(where: str, own: str, upstream: str | None, problems: Problems) -> None:
+    """The upstream's path can use only what the customer's path names, once each."""
+    named = _OWN_PART.findall(own)
+    for part in sorted({part for part in named if named.count(part) > 1}):
+        problems.add(join(where, "path"), f'names "{part}" twice; give each part its own name')
+    for part in sorted({*_OWN_PART.findall(upstream or "")} - {*named}):
+        text = f'uses "{part}", which the path does not name; add it to path or remove it'
+        problems.add(join(where, "upstream_path"), text)
+
+
 def _is_reserved(path: str) -> bool:
-    below = (*RESERVED_PATHS, *SURFACE_PATHS, MODEL_LIST)
-    return any(path == base or path.startswith(base + "/") for base in below)
+    """Whether a path, or any that it stands for, lies in a place of Farebox's own."""
+    parts = path.split("/")
+    for base in (*RESERVED_PATHS, *SURFACE_PATHS, MODEL_LIST):
+        own = base.split("/")
+        same = all(part == ours or "{" in part for part, ours in zip(parts, own, strict=False))
+        if same and len(parts) >= len(own):
+            return True
+    return False
 
 
 def _check_amount(path: str, amount: str | None, unit: str | None, problems: Problems) -> None:

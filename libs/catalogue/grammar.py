@@ -30,7 +30,9 @@ _MODEL_SAY = "use letters, digits and . _ : / @ -, at most 128"
 _name = Text(_NAME, "a name", "north")
 _item = Text(_MODEL, "the name of a model or operation", "swift-1")
 _route = Text(_NAME + "/" + _MODEL, "a route", "north/swift-1")
-_path = Text(r"(/[A-Za-z0-9._~-]+)+", "a path", "/v1/score-image")
+_path = Text(
+    r"(/(?!\.{1,2}(/|$))([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]{0,31}\}))+", "a path", "/v1/score-image"
+)
 _success = Text(r"[2-5]xx|[2-5][0-9][0-9]", "an HTTP status or class", "2xx")
 _timeout = Duration(1, 3_600_000)
 
@@ -103,9 +105,16 @@ MODEL = Table(
             "cost_plus",
         ),
         "routes": Key(
-            ListOf(_route, least=1, most=1),
-            "Upstream and its model, `upstream/model`.",
+            ListOf(_route, least=1, most=8),
+            "Upstreams and their models, `upstream/model`, in the order they are tried; the "
+            "dearest is reserved.",
             example='["north/swift-1"]',
+        ),
+        "weights": Key(
+            ListOf(Whole(0, 1_000), repeats=True),
+            "One whole number for each route: the first try is shared out by them. None: the "
+            "first route that works.",
+            None,
         ),
         "default_max_output": Key(
             TOKENS, "Output cap sent upstream when the client gives none, tokens.", 4096
@@ -115,6 +124,12 @@ MODEL = Table(
             "Own prices of rule `retail`, for each unit it is sold in; no margin is added.",
             None,
         ),
+        "on_disconnect": Key(
+            Choice(("drain", "cancel")),
+            "When the client of a stream leaves: read on to the usage and charge it, or break off "
+            "and charge the estimate.",
+            "drain",
+        ),
     }
 )
 
@@ -123,9 +138,15 @@ _ROUTE = Table(
         "method": Key(
             Choice(("POST", "PUT", "PATCH", "GET", "DELETE")), "Method of both sides.", "POST"
         ),
-        "path": Key(_path, "Path that customers call.", example='"/v1/score-image"'),
+        "path": Key(
+            _path,
+            "Path that customers call; a part like `{id}` stands for one of their own.",
+            example='"/v1/score-image"',
+        ),
         "upstream": Key(_name, "Name of the upstream.", example='"scorer"'),
-        "upstream_path": Key(_path, "Path below its base_url.", example='"/score"'),
+        "upstream_path": Key(
+            _path, "Path below its base_url; it may use the parts of `path`.", example='"/score"'
+        ),
     }
 )
 

@@ -45,10 +45,11 @@ class MapOf:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list without repeats; an unordered one is read sorted, so that order means nothing."""
+    """A list; an unordered one is read sorted, so that order means nothing."""
 
     of: Reader | Table
     unordered: bool = False
+    repeats: bool = False
     least: int = 0
     most: int | None = None
 
@@ -129,7 +130,7 @@ def _walk_list(shape: ListOf, raw: object, path: str, problems: Problems) -> Any
         value = walk(shape.of, item, where, problems)
         if shape.most is not None and index >= shape.most:
             problems.add(where, f"more than {shape.most} is not built yet in this version")
-        elif value is not _BROKEN and value in values:
+        elif value is not _BROKEN and value in values and not shape.repeats:
             problems.add(where, f"{_quoted(item)} is listed twice; keep one")
         elif value is not _BROKEN:
             values.append(value)

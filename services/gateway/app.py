@@ -22,16 +22,19 @@ from services.gateway.asgi import Root
 from services.gateway.billing.api import billing_api
 from services.gateway.completion import Means
 from services.gateway.context import Gateway
+from services.gateway.drains import Drains
 from services.gateway.journal import Journal
 from services.gateway.key_cache import KeyCache
 from services.gateway.key_feed import KeyFeed
 from services.gateway.keys import KeyDirectory
 from services.gateway.limits.billing import BillingRate
 from services.gateway.limits.limiter import Limiter, open_limiter
+from services.gateway.model_list import ModelList
 from services.gateway.paid import PaidRequests
-from services.gateway.pump import Drains, Pumps
+from services.gateway.pump import Pumps
 from services.gateway.replay import Replay
 from services.gateway.reservations import Reservations
+from services.gateway.routing import Routing
 from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstreams import Upstreams
@@ -102,6 +105,7 @@ class Worker:
     paid: PaidRequests
     pumps: Pumps
     drains: Drains
+    routing: Routing
     journal: Journal
     replay: Replay
     limiter: Limiter
@@ -110,7 +114,13 @@ class Worker:
         """Serve on a socket; at the end running requests are finished or given back."""
         grace_s = self.gateway.settings.shutdown_grace_s
         finish = partial(self.pumps.drain, grace_s)
-        return serving(self.root, listening, finish, grace_s=grace_s + _SERVER_GRACE_S)
+        return serving(
+            self.root,
+            listening,
+            finish,
+            grace_s=grace_s + _SERVER_GRACE_S,
+            stall_s=self.gateway.settings.client_stall_s,
+        )
 
     async def admit(self) -> None:
         """Take paid requests once the ledger has said who it is; raises InstallationMismatch."""
@@ -147,7 +157,9 @@ async def open_worker(
         hold_ms=settings.hold_ms,
         top_up_url=f"{gateway.public_url}/billing/v1/packs",
     )
-    pumps, drains = Pumps(reservations), Drains(settings.drains_max)
+    pumps = Pumps(reservations)
+    drains = Drains(settings.drains_max, settings.drains_account_max)
+    routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
     try:
         async with (
             upstreams,
@@ -155,13 +167,15 @@ async def open_worker(
                 gateway.clock, settings.redis_url, timeout_s=settings.redis_timeout_s
             ) as limiter,
         ):
-            means = Means(upstreams, drains, settings)
+            means = Means(upstreams, routing, drains, settings)
             paid = PaidRequests(gateway, means, pumps, limiter)
             rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
-            root = Root(catalogue, paid, billing_api(gateway, rate), gateway.health)
+            models = ModelList(gateway.keys, paid.offers)
+            billing = billing_api(gateway, rate)
+            root = Root(catalogue, paid, models, billing, gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
-            yield Worker(gateway, root, paid, pumps, drains, journal, replay, limiter)
+            yield Worker(gateway, root, paid, pumps, drains, routing, journal, replay, limiter)
     finally:
         await journal.close()

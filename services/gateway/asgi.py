@@ -12,13 +12,16 @@ from libs.events.ids import new_id
 from libs.runtime.health import Health
 from services.gateway.errors import HeaderList, openai_body, unknown_path
 from services.gateway.headers import json_headers, request_ids
+from services.gateway.model_list import is_model_path
 from services.gateway.operations import places
 from services.gateway.paid import PaidRequests
 from services.gateway.surfaces.openai_chat import OpenAIChat
 from services.gateway.surfaces.openai_completions import OpenAICompletions
 from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
+from services.gateway.surfaces.openai_images import OpenAIImages
 from services.gateway.surfaces.openai_responses import OpenAIResponses
 from services.gateway.surfaces.protocol import Surface
+from services.gateway.templates import Templates
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ SURFACES: Final[tuple[Surface, ...]] = (
     OpenAICompletions(),
     OpenAIResponses(),
     OpenAIEmbeddings(),
+    OpenAIImages(),
 )
 BILLING: Final = "/billing/v1/"
 
@@ -35,8 +39,14 @@ class Root:
     """Chooses by method and path."""
 
     def __init__(
-        self, catalogue: Catalogue, paid: PaidRequests, billing: ASGIApp, health: Health
+        self,
+        catalogue: Catalogue,
+        paid: PaidRequests,
+        models: ASGIApp,
+        billing: ASGIApp,
+        health: Health,
     ) -> None:
+        self._models = models
         self._billing = billing
         self._health = health
         self._hot: dict[tuple[str, str], ASGIApp] = {
@@ -44,6 +54,8 @@ class Root:
         }
         for place, operation in places(catalogue).items():
             self._hot.setdefault(place, partial(paid.operation, operation))
+        self._paid = paid
+        self._templates = Templates(catalogue.operations.values())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,6 +64,8 @@ class Root:
         handler = self._hot.get((scope["method"], path))
         if handler is not None:
             await handler(scope, receive, send)
+        elif is_model_path(scope["method"], path):
+            await self._models(scope, receive, send)
         elif path.startswith(BILLING):
             await self._billing(scope, receive, send)
         elif path == "/health/live":
@@ -60,6 +74,10 @@ class Root:
             problems = self._health.problems()
             body = orjson.dumps({"ready": not problems, "problems": problems})
             await _send_json(send, 503 if problems else 200, body)
+        elif found := self._templates.find(scope["method"], scope["raw_path"]):
+            await self._paid.operation(
+                found.operation, scope, receive, send, upstream_path=found.upstream_path
+            )
         else:
             await _send_json(send, 404, openai_body(unknown_path()), request_ids(new_id("req")))
 

@@ -34,6 +34,10 @@ class Bound:
     input_tokens: int
     choices: int
     beside: int = 0
+    images: int = 0
+    """Pictures that may be made; their tokens are those of `beside`."""
+    by_piece: bool = False
+    """Whether pictures are paid for by their number: then counting them is no estimate."""
     hour_cache: bool = False
     """Whether the request may write to a cache for an hour, at the price of that."""
 
@@ -82,6 +86,22 @@ def input_bound(offer: Offer, *, size: int, inputs: int) -> Bound:
     return Bound(amount=amount, at_least=amount, cap=0, input_tokens=tokens, choices=0)
 
 
+def image_bound(offer: Offer, *, size: int, images: int, each: int, by_piece: bool) -> Bound:
+    """The bound of `images` pictures of `each` tokens, made from `size` bytes of text."""
+    tokens = min(size + HIDDEN_TOKENS, offer.max_input)
+    amount = offer.most(tokens, each * images, images=images)
+    return Bound(
+        amount=amount,
+        at_least=amount,
+        cap=0,
+        input_tokens=tokens,
+        choices=0,
+        beside=each * images,
+        images=images,
+        by_piece=by_piece,
+    )
+
+
 def cap_within(offer: Offer, bound: Bound, held: int) -> int:
     """The largest output cap for each choice that `held` nanos cover.
 
@@ -115,10 +135,16 @@ def estimated_usage(bound: Bound, *, cap: int, sent: int, delivered: int) -> Usa
     """The documented estimate: a token for every 4 bytes begun, output 10 % more, within the bound.
 
     `sent` is the size of the request body, `delivered` of the text that came back, `cap` the
-    output tokens that were reserved for each choice.
+    output tokens that were reserved for each choice. Of pictures, `delivered` is their number,
+    and each counts all the tokens it can.
     """
+    given = min(-(-sent // 4), bound.input_tokens)
+    if bound.images:
+        pictures = min(delivered, bound.images)
+        made = bound.beside // bound.images * pictures
+        return Usage(given, 0, made, image_output_tokens=made, images=pictures)
     return Usage(
-        input_tokens=min(-(-sent // 4), bound.input_tokens),
+        input_tokens=given,
         cached_tokens=0,
         output_tokens=min(-(-delivered * 11 // 40), cap * bound.choices + bound.beside),
     )

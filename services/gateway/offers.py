@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from libs.catalogue import (
     Catalogue,
@@ -51,6 +51,8 @@ class Candidate:
     upstream_model: str
     price: UpstreamPrice
     own: UpstreamPrice | None = None
+    weight: int | None = None
+    """Its share of the first tries; None: routes are tried in order."""
 
     @property
     def route(self) -> str:
@@ -77,6 +79,7 @@ class Offer:
     candidates: tuple[Candidate, ...]
     default_cap: int
     retail: bool = False
+    on_disconnect: Literal["drain", "cancel"] = "drain"
 
     @property
     def max_input(self) -> int:
@@ -158,6 +161,19 @@ class Offers:
         _check_allowed(key, name, "model_not_allowed")
         return offer
 
+    def models(self, key: KeyInfo, shape: str) -> list[str]:
+        """The names of all models that `model` sells to the key, in their order.
+
+        Raises Refusal: 403 the key is not for this.
+        """
+        _check_purpose(key)
+        return sorted(
+            name
+            for (plan, name, spoken), offer in self._models.items()
+            if (plan, spoken, offer.unit) == (key.plan, shape, key.unit)
+            and (key.allowed is None or name in key.allowed)
+        )
+
     def operation(self, key: KeyInfo, operation: Operation) -> int:
         """The price in nanos of one call for the key's account; raises like `model`."""
         _check_purpose(key)
@@ -185,16 +201,18 @@ def _offer(catalogue: Catalogue, plan: Plan, name: str, shape: str) -> Offer | N
         candidates=candidates,
         default_cap=model.default_max_output,
         retail=model.rule == "retail",
+        on_disconnect=model.on_disconnect,
     )
 
 
 def _candidates(catalogue: Catalogue, model: Model, shape: str, unit: str) -> Iterator[Candidate]:
     own = model.retail.get(unit)
-    for route in model.routes:
+    for index, route in enumerate(model.routes):
         upstream = catalogue.upstreams[route.upstream]
         price = upstream.prices[route.model]
         if upstream.shape == shape:
-            yield Candidate(upstream, route.model, price, own=_own_price(price, own))
+            weight = None if model.weights is None else model.weights[index]
+            yield Candidate(upstream, route.model, price, _own_price(price, own), weight)
 
 
 def _own_price(price: UpstreamPrice, own: Tariff | None) -> UpstreamPrice | None:

@@ -9,21 +9,20 @@ from libs.events.money import decimal_text
 from services.gateway.deadline import Deadline
 from services.gateway.errors import Refusal
 from services.gateway.exchange import Exchange
+from services.gateway.failures import answer_too_large, upstream_timeout
 from services.gateway.headers import returned
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
-from services.gateway.upstreams import (
-    AnswerTooLargeError,
-    Upstreams,
-    answer_too_large,
-    upstream_timeout,
-)
+from services.gateway.routing import ONLY
+from services.gateway.templates import is_template
+from services.gateway.upstreams import AnswerTooLargeError, Upstreams
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the client sent: it goes on to the upstream as it is."""
+    """What the client sent: it goes on to the upstream as it is, to `path` there."""
 
+    path: str
     body: bytes
     headers: Mapping[str, str]
     query: str
@@ -50,7 +49,7 @@ class OperationCall:
         self._status: int | None = None
 
     def told(self, held: int) -> Told:
-        return Told(self._route, decimal_text(held, self.order.unit))
+        return Told(self._route, decimal_text(held, self.order.unit), reason=ONLY)
 
     @property
     def _route(self) -> str:
@@ -64,7 +63,7 @@ class OperationCall:
                 response = await self._upstreams.send(
                     self._upstream,
                     operation.method,
-                    operation.upstream_path,
+                    self._call.path,
                     body=self._call.body,
                     headers=self._call.headers,
                     query=self._call.query,
@@ -106,7 +105,9 @@ def _fixed(price: int) -> Settlement:
 
 
 def places(catalogue: Catalogue) -> dict[tuple[str, str], Operation]:
-    """All operations by their method and path."""
+    """All operations with a path of its own by their method and that."""
     return {
-        (operation.method, operation.path): operation for operation in catalogue.operations.values()
+        (operation.method, operation.path): operation
+        for operation in catalogue.operations.values()
+        if not is_template(operation.path)
     }

@@ -51,6 +51,7 @@ class Served:
     route: str
     attempts: tuple[Attempt, ...]
     status: int | None
+    route_reason: str = "only_route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def settle_command(order: Order, settlement: Settlement, served: Served) -> Sett
             usage={} if usage is None else usage.counts(),
             model=served.model,
             route=served.route,
-            route_reason="only_route",
+            route_reason=served.route_reason,
             attempts=served.attempts,
             finish=settlement.finish,
             status=served.status,

@@ -57,7 +57,7 @@ class PaidRequests:
         self._means = means
         self._pumps = pumps
         self._limiter = limiter
-        self._offers = Offers(gateway.catalogue)
+        self.offers = Offers(gateway.catalogue)
         self._body_max = gateway.catalogue.gateway.body_max
         self.open = False
         """Whether requests are taken: not before the ledger was asked who it is."""
@@ -67,7 +67,7 @@ class PaidRequests:
 
         def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
             parsed = surface.parse(raw)
-            offer = self._offers.model(key, parsed.model, surface.shape)
+            offer = self.offers.model(key, parsed.model, surface.shape)
             order = _order(scope, key, res, offer.name, surface.name)
             headers = chosen(scope["headers"], surface.passes)
             job = Completion(self._means, surface, parsed, offer, order, headers)
@@ -76,15 +76,22 @@ class PaidRequests:
         await self._serve(surface, job, scope, receive, send)
 
     async def operation(
-        self, operation: Operation, scope: Scope, receive: Receive, send: Send
+        self,
+        operation: Operation,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        upstream_path: str | None = None,
     ) -> None:
-        """Serve one call of an operation."""
+        """Serve one call of an operation; `upstream_path` where it is not the operation's own."""
+        path = upstream_path or operation.upstream_path
         upstream = self._gateway.catalogue.upstreams[operation.upstream]
 
         def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
-            price = self._offers.operation(key, operation)
+            price = self.offers.operation(key, operation)
             query = scope["query_string"].decode("latin-1")
-            call = Call(raw, forwarded(scope["headers"]), query)
+            call = Call(path, raw, forwarded(scope["headers"]), query)
             order = replace(
                 _order(scope, key, res, operation.name, "operation"),
                 at_deadline=operation.unsettled,

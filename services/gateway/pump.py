@@ -44,18 +44,23 @@ class Outcome:
     last: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
-    """What the `farebox-…` headers say before the settlement; `cap` 0: there is no output cap."""
+    """What the `farebox-…` headers say before the settlement; `cap` 0: there is no output cap.
+
+    Route and reason are those of the last try.
+    """
 
     route: str
     reserved: str
     cap: int = 0
+    reason: str = ""
 
     def headers(self) -> HeaderList:
         return ours(
             {
                 "route": self.route or None,
+                "route-reason": self.reason or None,
                 "reserved": self.reserved,
                 "max-output-tokens": self.cap or None,
             }
@@ -80,23 +85,6 @@ class Job(Protocol):
         process ends: it returns what is to be charged, or lets the cancellation through.
         """
         ...
-
-
-class Drains:
-    """How many upstreams may be read on for clients that have gone."""
-
-    def __init__(self, most: int) -> None:
-        self.free = most
-
-    def claim(self) -> bool:
-        """Take a place, if there is one."""
-        if self.free <= 0:
-            return False
-        self.free -= 1
-        return True
-
-    def give_back(self) -> None:
-        self.free += 1
 
 
 class Pumps:

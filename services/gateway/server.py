@@ -9,7 +9,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from services.gateway.connections import BoundedConnection
+from services.gateway.connections import BoundedConnection, bounded
 
 _BACKLOG: Final = 2048
 # Longer than clients keep an idle connection: they close it, and never write to a closed one.
@@ -58,15 +58,17 @@ async def serving(
     finish: Callable[[], Awaitable[None]] | None = None,
     *,
     grace_s: float,
+    stall_s: float = BoundedConnection.stall_s,
 ) -> AsyncIterator[None]:
     """Serve an ASGI application.
 
     On the way out it takes no more connections, awaits `finish`, if there is one, which sees to
     the requests under way, and cuts off what is left `grace_s` seconds after it began to end.
+    A client that takes nothing of its answer for `stall_s` is cut off at any time.
     """
     config = uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=bounded(stall_s),
         ws="none",
         lifespan="off",
         access_log=False,

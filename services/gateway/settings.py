@@ -20,6 +20,12 @@ class GatewaySettings(Settings):
     """How much longer than a request and its drain its credits are held."""
     drains_max: NonNegativeInt = 100
     """How many upstreams may be read on at once for clients that have gone."""
+    drains_account_max: NonNegativeInt = 20
+    """How many of these may be of one account."""
+    breaker_failures: PositiveInt = 5
+    """After how many failures in a row a route is left alone for a while."""
+    breaker_pause_s: PositiveFloat = 10
+    """How long a route that failed is left alone; each time it fails again, twice as long."""
     body_timeout_s: PositiveFloat = 60
     """How long a client may take to send its request body."""
     client_stall_s: PositiveFloat = 120
@@ -30,7 +36,7 @@ class GatewaySettings(Settings):
     """How long running requests are waited for when the process is asked to stop."""
     journal_min_free: NonNegativeInt = 16 * 1024 * 1024
     """Free bytes of the journal's disk below which the gateway takes no paid request."""
-    redis_url: str = Field(default="", repr=False)
+    redis_url: str = Field(default="", repr=False, pattern="^$|^(redis|rediss|unix)://")
     """``redis://…`` or ``rediss://…`` that all gateways share their rate and concurrency limits by;
     empty: each process has the whole limits for itself."""
     redis_timeout_s: PositiveFloat = 0.25

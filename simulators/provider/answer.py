@@ -13,6 +13,7 @@ from simulators.provider.delivery import Chunk
 from simulators.provider.script import Script
 
 DEFAULT_WORDS = 24
+_ARGUMENTS = '{"city": "Ghent"}'
 _CREATED = 1_790_000_000
 _VOCABULARY = (  # noqa: SIM905 - a sentence reads better than a list of its words
     "every request pays its fare before it rides and the ledger keeps what was spent "
@@ -42,11 +43,7 @@ class Answer:
     words: list[str]
     finish: str
     usage: dict[str, Any]
-
-    @property
-    def last(self) -> Chunk | None:
-        """What ends a stream of it, if anything does beside its own chunks."""
-        return None, "[DONE]"
+    tool: str | None = None
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -54,7 +51,10 @@ class Answer:
 
     def body(self, style: str) -> dict[str, Any]:
         """Return the JSON answer."""
-        message = {"role": "assistant", "content": " ".join(self.words), "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": " ".join(self.words)}
+        message["refusal"] = None
+        if self.tool is not None:
+            message["tool_calls"] = [self._call(_ARGUMENTS)]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
         body = self._head | {"object": "chat.completion", "choices": [choice]}
         return body if style == "none" else body | {"usage": self.reported(style)}
@@ -67,12 +67,28 @@ class Answer:
         for index, word in enumerate(self.words):
             delta = {"content": word if index == 0 else " " + word}
             yield None, self._chunk(delta, None, style, index + 1, asked=asked)
+        for delta in self._tool_deltas():
+            yield None, self._chunk(delta, None, style, len(self.words), asked=asked)
         yield None, self._chunk({}, self.finish, style, len(self.words), asked=asked)
         if not speaks or style in ("none", "running"):
             return
         last = self._head | {"object": "chat.completion.chunk", "choices": []}
         for _ in range(2 if style == "duplicate" else 1):
             yield None, last | {"usage": self.reported(style)}
+
+    def _call(self, arguments: str) -> dict[str, Any]:
+        function = {"name": self.tool, "arguments": arguments}
+        return {"id": f"call_sim{self.number}", "type": "function", "function": function}
+
+    def _tool_deltas(self) -> Iterator[dict[str, Any]]:
+        if self.tool is not None:
+            yield {"tool_calls": [self._call("") | {"index": 0}]}
+            for part in (_ARGUMENTS[:5], _ARGUMENTS[5:]):
+                yield {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}
+
+    def failure(self, error: dict[str, Any]) -> Chunk:
+        """Return the event of an error in the middle of a stream."""
+        return None, error
 
     def _chunk(
         self, delta: dict[str, Any], finish: str | None, style: str, sent: int, *, asked: bool
@@ -100,15 +116,17 @@ def compose(number: int, request: dict[str, Any], script: Script) -> Answer:
     cap = min((value for value in caps if isinstance(value, int)), default=None)
     words, finish = chosen_words(script, cap)
     usage = usage_of(script, prompt_tokens(request.get("messages") or []), len(words))
-    return Answer(number, str(request.get("model")), words, finish, usage)
+    tools = request.get("tools") or []
+    tool = str(tools[0]["function"]["name"]) if script.tool and tools else None
+    finish = finish if tool is None else "tool_calls"
+    return Answer(number, str(request.get("model")), words, finish, usage, tool)
 
 
 def chosen_words(script: Script, cap: int | None) -> tuple[list[str], str]:
     """The words of an answer and why it ended: at most `cap` words, unless it is ignored."""
     asked = script.words or DEFAULT_WORDS
     count = asked if script.ignore_cap or cap is None else min(asked, cap)
-    words = [_word(index, script.word_bytes) for index in range(count)]
-    return words, "length" if count < asked else "stop"
+    return words_of(count, script.word_bytes), "length" if count < asked else "stop"
 
 
 def usage_of(script: Script, prompt: int, made: int) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""A model provider of both shapes, and plain endpoints, for tests and demos.
+"""A model provider of both shapes, and one plain endpoint, for tests and demos.
 
 OpenAI's: `POST /v1/chat/completions`, `/v1/completions`, `/v1/responses` (JSON and event stream),
-`/v1/embeddings`, `/v1/images/generations`, `GET /v1/models`. Anthropic's: `POST /v1/messages` (JSON
-and event stream), `POST /v1/messages/count_tokens`. And `POST /score` and, for paths with parts of
-their own, any method on `/items/{id}/score`. All need the provider's own key. `/control/*` tells
-what was asked and scripts what comes next.
+`/v1/embeddings`, `/v1/images/generations`, `GET /v1/models`; and `POST /score`, and any method on
+`/items/{id}/score`, whose paths have parts of their own.
+Anthropic's: `POST /v1/messages` (JSON and event stream), `POST /v1/messages/count_tokens`. All need
+the provider's own key. `/control/*` tells what was asked and scripts what comes next.
 """
 
 import hashlib
@@ -17,15 +17,13 @@ from typing import Any
 from aiohttp import web
 
 from simulators.provider import control
-from simulators.provider.answer import compose
-from simulators.provider.calls import RECORD, Call, Record, Unfit
+from simulators.provider.calls import RECORD, Call, Record
 from simulators.provider.delivery import (
     Cut,
     before_first_byte,
     cut,
     refuse,
     send_json,
-    send_stream,
 )
 from simulators.provider.dialect import dialect_of
 from simulators.provider.messages import count_tokens, messages
@@ -38,7 +36,6 @@ _KEY = web.AppKey("key", str)
 _BODY_MAX = 64 * 1024 * 1024
 
 Handler = Callable[[web.Request, Script, Call, bytes], Awaitable[web.StreamResponse]]
-Serve = Callable[[web.Request, Script, Record, Call], Awaitable[web.StreamResponse]]
 
 
 def make_app(key: str = DEFAULT_KEY) -> web.Application:
@@ -46,11 +43,10 @@ def make_app(key: str = DEFAULT_KEY) -> web.Application:
     app = web.Application(client_max_size=_BODY_MAX)
     app[RECORD] = Record()
     app[_KEY] = key
-    app.router.add_post("/v1/chat/completions", _scripted(_chat))
     app.router.add_post("/v1/messages", _scripted(messages))
     app.router.add_post("/v1/messages/count_tokens", _scripted(count_tokens))
     for path, serve in SURFACES.items():
-        app.router.add_post(path, _scripted(_surface(serve)))
+        app.router.add_post(path, _scripted(serve))
     app.router.add_post("/score", _scripted(_score))
     app.router.add_route("*", "/items/{id}/score", _scripted(_item))
     app.router.add_get("/v1/models", _scripted(_models))
@@ -75,8 +71,6 @@ def _scripted(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamR
                 message = "The provider was told to fail"
                 return await refuse(request, call, script.status, message, script)
             response = await handler(request, script, call, raw)
-        except Unfit as error:
-            return await refuse(request, call, 400, str(error))
         except Cut:
             call.outcome = "died" if call.status else "reset"
             cut(request)
@@ -114,33 +108,6 @@ def _note(record: Record, request: web.Request, raw: bytes) -> Call:
     call = Call(number, request.method, request.path, headers.get("authorization"), headers, body)
     record.calls.append(call)
     return call
-
-
-async def _chat(
-    request: web.Request, script: Script, call: Call, _raw: bytes
-) -> web.StreamResponse:
-    asked = call.body
-    if not isinstance(asked, dict) or not isinstance(asked.get("messages"), list):
-        return await refuse(request, call, 400, "messages is required")
-    if asked.get("n") not in (None, 1):
-        return await refuse(request, call, 400, "only n = 1 is served")
-    answer = compose(call.number, asked, script)
-    call.usage = answer.usage
-    if asked.get("stream"):
-        options = asked.get("stream_options") or {}
-        chunks = answer.chunks(script.usage, asked=bool(options.get("include_usage")))
-        record = request.app[RECORD]
-        return await send_stream(request, script, record, call, chunks, (None, "[DONE]"))
-    return await send_json(request, script, call, answer.body(script.usage))
-
-
-def _surface(serve: Serve) -> Handler:
-    async def handle(
-        request: web.Request, script: Script, call: Call, _raw: bytes
-    ) -> web.StreamResponse:
-        return await serve(request, script, request.app[RECORD], call)
-
-    return handle
 
 
 async def _item(

@@ -10,10 +10,6 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from simulators.provider.script import Script
 
 
-class Unfit(Exception):
-    """The provider cannot serve this request: it says so with a 400."""
-
-
 class Rule(BaseModel):
     """A script for the next `times` calls that fit (null: for all of them)."""
 

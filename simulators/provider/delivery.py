@@ -49,7 +49,7 @@ async def send_json(
     request: web.Request, script: Script, call: Call, body: dict[str, Any], status: int = 200
 ) -> web.StreamResponse:
     """Send one JSON body, in pieces or cut in half if the script says so."""
-    raw = json.dumps(body).encode()
+    raw = (json.dumps(body) if script.raw is None else script.raw).encode()
     headers = {"content-type": "application/json", "content-length": str(len(raw))}
     headers[dialect_of(request.path).id_header] = f"sim_{call.number}"
     if status >= 400 and script.retry_after is not None:
@@ -82,7 +82,7 @@ async def send_stream(
     record: Record,
     call: Call,
     chunks: Iterable[Chunk],
-    last: Chunk | None,
+    last: Chunk,
 ) -> web.StreamResponse:
     """Send one event stream; `call.chunks` counts the chunks that left whole, without `last`."""
     headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
@@ -99,7 +99,7 @@ async def send_stream(
 
 
 async def _events(
-    script: Script, record: Record, call: Call, chunks: Iterable[Chunk], last: Chunk | None
+    script: Script, record: Record, call: Call, chunks: Iterable[Chunk], last: Chunk
 ) -> AsyncIterator[bytes]:
     for index, chunk in enumerate(chunks):
         if script.hold_after_chunks == index:
@@ -110,7 +110,7 @@ async def _events(
             await asyncio.sleep(script.gap_ms / 1000)
         yield _event(chunk, script)
         call.chunks = index + 1
-    if script.done and last is not None:
+    if script.done:
         yield _event(last, script)
 
 

@@ -14,10 +14,6 @@ class ResponseAnswer(Answer):
     """One response; `finish` is "stop" or "length" as elsewhere."""
 
     @property
-    def last(self) -> Chunk | None:
-        return None
-
-    @property
     def _head(self) -> dict[str, Any]:
         return {
             "id": f"resp_sim{self.number}",
@@ -65,11 +61,23 @@ class ResponseAnswer(Answer):
         }
 
     def chunks(self, style: str, *, asked: bool) -> Iterator[Chunk]:
-        del asked
-        for number, event in enumerate(self._events(style)):
+        """Yield the named events but for the last one."""
+        del style, asked
+        for number, event in enumerate(self._events()):
             yield event["type"], event | {"sequence_number": number}
 
-    def _events(self, style: str) -> Iterator[dict[str, Any]]:
+    def last(self, style: str) -> Chunk:
+        """Return the event that ends a stream: the whole answer."""
+        body = self.body(style)
+        name = f"response.{body['status']}"
+        number = sum(1 for _ in self._events())
+        return name, {"type": name, "response": body, "sequence_number": number}
+
+    def failure(self, error: dict[str, Any]) -> Chunk:
+        failed = self._head | {"status": "failed", "output": [], "error": error["error"]}
+        return "response.failed", {"type": "response.failed", "response": failed}
+
+    def _events(self) -> Iterator[dict[str, Any]]:
         begun = self._head | {"status": "in_progress", "output": [], "usage": None}
         yield {"type": "response.created", "response": begun}
         yield {"type": "response.in_progress", "response": begun}
@@ -84,8 +92,6 @@ class ResponseAnswer(Answer):
         yield {"type": "response.output_text.done", **place, "text": text, "logprobs": []}
         yield {"type": "response.content_part.done", **place, "part": _part(text)}
         yield {"type": "response.output_item.done", "output_index": 0, "item": self._item}
-        body = self.body(style)
-        yield {"type": f"response.{body['status']}", "response": body}
 
 
 def compose_response(number: int, request: dict[str, Any], script: Script) -> ResponseAnswer:

@@ -41,7 +41,7 @@ class Script(BaseModel):
     tier: str | None = None  # reported as the service tier (Anthropic)
     geo: str | None = None  # reported as the place of inference (Anthropic)
     speed: str | None = None  # reported as the speed (Anthropic)
-    tool: bool = False  # call the first tool that is offered (Anthropic)
+    tool: bool = False  # call the first tool that is offered (not in responses)
     ignore_cap: bool = False  # send more than max_tokens allows
     delay_ms: NonNegativeInt = 0  # before the first byte
     gap_ms: NonNegativeInt = 0  # between two chunks of a stream
@@ -49,9 +49,10 @@ class Script(BaseModel):
     hold_after_chunks: NonNegativeInt | None = None  # the same, in mid-stream
     status: int = Field(default=200, ge=200, le=599)  # from 400 on: an error body
     retry_after: str | None = None  # header of an error
+    raw: str | None = None  # a whole answer's body, in place of the true one
     reset: bool = False  # the connection is reset before the first byte
     die_after_chunks: NonNegativeInt | None = None  # reset in mid-stream (JSON: in mid-body)
-    error_after_chunks: NonNegativeInt | None = None  # an error event in mid-stream (Anthropic)
+    error_after_chunks: NonNegativeInt | None = None  # an error event in mid-stream
     usage: UsageStyle = "normal"
     done: bool = True  # a stream ends with [DONE]
     crlf: bool = False  # lines of a stream end with CR LF

@@ -15,7 +15,7 @@ _DEFAULT_CAP = 16
 class TextAnswer(Answer):
     """The continuations; `before` is what each repeats of its prompt."""
 
-    before: tuple[str, ...]
+    before: tuple[str, ...] = ()
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def compose_text(number: int, request: dict[str, Any], script: Script) -> TextAn
         for _ in range(each)
     ]
     usage = usage_of(script, given, made)
-    return TextAnswer(number, str(request.get("model")), words, finish, usage, tuple(before))
+    return TextAnswer(number, str(request.get("model")), words, finish, usage, before=tuple(before))
 
 
 def _prompts(prompt: Any) -> list[Any]:

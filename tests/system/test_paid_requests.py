@@ -147,6 +147,58 @@ async def test_a_revoked_key_is_refused_by_the_ledger_at_once_and_by_each_gatewa
     assert len(provider.record.calls) == calls
 
 
+@pytest.mark.requirement("ACC-5")
+async def test_under_load_nothing_is_held_after_the_reply_to_a_revocation(farebox, provider):
+    customer, bystander = await farebox.customer(100 * DOLLAR), await farebox.customer(DOLLAR)
+    asked = []
+    load = [asyncio.create_task(ask_on(farebox, g, customer, asked)) for g in GATEWAYS * 3]
+
+    async def all_serve():
+        return {gateway for _, gateway, status in asked if status == 200} == set(GATEWAYS)
+
+    await until(all_serve)
+    revoke = {"key_id": customer.key_id, "reason_code": "lost"}
+    await farebox.order(
+        command(c.RevokeKey, customer.account, revoke, caller_id=f"revoke:{customer.key_id}")
+    )
+    revoked_at = time.monotonic()
+
+    async def both_refuse_by_themselves():
+        """A body that is not JSON is looked at only when the gateway itself lets the key in."""
+        url = "/v1/chat/completions"
+        answers = [
+            await farebox.http.post(
+                farebox.process(gateway).url("http", url), content=b"{", headers=customer.inference
+            )
+            for gateway in GATEWAYS
+        ]
+        return [answer.status_code for answer in answers] == [401, 401]
+
+    await until(both_refuse_by_themselves, patience_s=revoked_at + 1 - time.monotonic())
+
+    async def later():
+        return {status for at, _, status in asked if at > revoked_at}
+
+    assert await until(later) == {401}
+    for one in load:
+        one.cancel()
+    await asyncio.gather(*load, return_exceptions=True)
+    assert await later() == {401}
+    kinds = await farebox.kinds(customer.account)
+    assert kinds.count("CreditsReserved") > len(GATEWAYS)
+    assert "CreditsReserved" not in kinds[kinds.index("KeyRevoked") :]
+    await farebox.settled(customer)
+    assert (await farebox.chat("gateway-1", bystander)).status_code == 200
+
+
+async def ask_on(farebox, gateway, customer, asked):
+    """Ask again and again; note when, of whom, and the status."""
+    while True:
+        at = time.monotonic()
+        answer = await farebox.chat(gateway, customer)
+        asked.append((at, gateway, answer.status_code))
+
+
 async def remembered(farebox, gateway, customer):
     """Have a gateway keep the customer's key in memory; return how many keys it keeps."""
     before = farebox.metric(gateway, KEPT)

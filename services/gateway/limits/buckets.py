@@ -24,11 +24,16 @@ class Buckets:
         debt = self._debt(account_id, limits, now_ms)
         allowed = fits(limits, debt)
         if allowed:
-            debt += limits.per_ms
+            self._note(account_id, (limits, debt + limits.per_ms, now_ms))
+            return standing(limits, debt + limits.per_ms, allowed=True)
+        if now_ms < self._debts[account_id][2]:
+            self._note(account_id, (limits, debt, now_ms))  # else nothing would ever be forgiven
+        return standing(limits, debt, allowed=False)
+
+    def _note(self, account_id: str, owed: tuple[Limits, int, int]) -> None:
         if self._debts.pop(account_id, None) is None:
-            self._sweep(now_ms)
-        self._debts[account_id] = limits, debt, now_ms
-        return standing(limits, debt, allowed=allowed)
+            self._sweep(owed[2])
+        self._debts[account_id] = owed
 
     def look(self, account_id: str, limits: Limits, now_ms: int) -> Standing:
         """How the account stands, without counting anything."""

@@ -54,7 +54,7 @@ class Surface(Protocol):
         ...
 
     def bound(self, parsed: Parsed, offer: Offer) -> Bound:
-        """The most this request can cost."""
+        """The most this request can cost; raises Refusal when this offer has no price for it."""
         ...
 
     def prepare(self, parsed: Parsed, candidate: Candidate, cap: int) -> bytes:
