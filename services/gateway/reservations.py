@@ -6,7 +6,7 @@ charge or a return that is not confirmed in time is kept in the journal until it
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -16,7 +16,13 @@ from libs.events.replies import Reply
 from libs.runtime import metrics
 from libs.runtime.errors import LedgerUnavailable, PermissionDenied
 from libs.runtime.faults import fault
-from services.gateway.errors import Refusal, insufficient, internal, ledger_unavailable
+from services.gateway.errors import (
+    Refusal,
+    insufficient,
+    internal,
+    ledger_unavailable,
+    not_for_sale,
+)
 from services.gateway.journal import Journal
 from services.gateway.orders import (
     Closed,
@@ -68,13 +74,21 @@ class Reservations:
     """Opens and closes reservations of one gateway worker."""
 
     def __init__(
-        self, ledger: Ledger, journal: Journal, *, catalogue: str, hold_ms: int, top_up_url: str
+        self,
+        ledger: Ledger,
+        journal: Journal,
+        *,
+        catalogue: str,
+        hold_ms: int,
+        top_up_url: str,
+        unsold: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._journal = journal
         self._catalogue = catalogue
         self._hold_ms = hold_ms
         self._top_up_url = top_up_url
+        self._unsold = unsold
 
     async def hold(self, order: Order, *, amount: int, at_least: int) -> int:
         """Hold up to `amount` nanos; return what is held, at least `at_least`.
@@ -122,6 +136,9 @@ class Reservations:
                 return Refusal(403, code, _FORBIDDEN[code])
             if code == "deadline_passed":
                 return ledger_unavailable()
+            if code == "unknown_catalogue":
+                self._unsold()
+                return not_for_sale()
         log.error("Reserve %s: %s %s", order.res, reply.reply, reply.data)
         return internal()
 

@@ -107,6 +107,7 @@ async def test_every_decline_is_told_as_what_it_is(journal: Journal, code: str):
         "account_closed": 403,
         "key_not_allowed": 403,
         "deadline_passed": 503,
+        "unknown_catalogue": 503,
     }
     assert found == expected.get(code, 500)
     assert journal.entries() == []
