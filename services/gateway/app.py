@@ -34,6 +34,7 @@ from services.gateway.reservations import Reservations
 from services.gateway.routing import Routing
 from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import GatewaySettings
+from services.gateway.unheld import Unheld
 from services.gateway.upstreams import Upstreams
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Worker:
     pumps: Pumps
     drains: Drains
     routing: Routing
+    unheld: Unheld
     journal: Journal
     replay: Replay
 
@@ -149,15 +151,16 @@ async def open_worker(
     )
     pumps = Pumps(reservations)
     drains = Drains(settings.drains_max, settings.drains_account_max)
+    unheld = Unheld(settings.unheld_percent)
     routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
     try:
         async with upstreams:
-            means = Means(upstreams, routing, drains, settings)
+            means = Means(upstreams, routing, drains, unheld, settings)
             paid = PaidRequests(gateway, means, pumps)
             root = Root(catalogue, paid, billing_api(gateway), gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
-            yield Worker(gateway, root, paid, pumps, drains, routing, journal, replay)
+            yield Worker(gateway, root, paid, pumps, drains, routing, unheld, journal, replay)
     finally:
         await journal.close()

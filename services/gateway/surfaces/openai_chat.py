@@ -4,12 +4,13 @@ from typing import Any, Final
 
 import orjson
 
+from libs.catalogue import Usage
 from services.gateway.errors import Refusal, invalid, openai_body, openai_event
 from services.gateway.estimate import Bound, text_bound
 from services.gateway.meter import Meter
 from services.gateway.offers import Candidate, Offer
 from services.gateway.surfaces.chat_fields import check_fields, choices_of, count_of
-from services.gateway.surfaces.chat_meter import ChatMeter
+from services.gateway.surfaces.chat_meter import ChatMeter, chat_ending
 from services.gateway.surfaces.protocol import Parsed
 
 _CAPS: Final = ("max_completion_tokens", "max_tokens")
@@ -72,6 +73,11 @@ class OpenAIChat:
 
     def meter(self, parsed: Parsed) -> Meter:
         return ChatMeter(choices=parsed.choices, strip_usage=not _asks_for_usage(parsed))
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        assert isinstance(meter, ChatMeter)
+        asked = _asks_for_usage(parsed)
+        return chat_ending(meter.head(), parsed.choices, usage if asked else None)
 
     def error_body(self, refusal: Refusal) -> bytes:
         return openai_body(refusal)
