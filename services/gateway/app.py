@@ -38,6 +38,7 @@ from services.gateway.routing import Routing
 from services.gateway.selling import Selling
 from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import GatewaySettings
+from services.gateway.unheld import Unheld
 from services.gateway.upstreams import Upstreams
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class Worker:
     pumps: Pumps
     drains: Drains
     routing: Routing
+    unheld: Unheld
     journal: Journal
     replay: Replay
     limiter: Limiter
@@ -164,6 +166,7 @@ async def open_worker(
     )
     pumps = Pumps(reservations)
     drains = Drains(settings.drains_max, settings.drains_account_max)
+    unheld = Unheld(settings.unheld_percent)
     routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
     try:
         async with (
@@ -172,7 +175,7 @@ async def open_worker(
                 gateway.clock, settings.redis_url, timeout_s=settings.redis_timeout_s
             ) as limiter,
         ):
-            means = Means(upstreams, routing, drains, settings)
+            means = Means(upstreams, routing, drains, unheld, settings)
             paid = PaidRequests(gateway, means, pumps, limiter)
             rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
             models = ModelList(gateway.keys, paid.offers)
@@ -189,6 +192,7 @@ async def open_worker(
                 pumps=pumps,
                 drains=drains,
                 routing=routing,
+                unheld=unheld,
                 journal=journal,
                 replay=replay,
                 limiter=limiter,

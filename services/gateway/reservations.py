@@ -1,4 +1,4 @@
-"""The three things the gateway asks of the ledger: hold, charge, give back; and when it gives up.
+"""What the gateway asks of the ledger: hold, hold more, charge, give back; and when it gives up.
 
 A hold that is not confirmed in time is undone through the journal, and nothing is executed. A
 charge or a return that is not confirmed in time is kept in the journal until it is.
@@ -23,12 +23,14 @@ from services.gateway.errors import (
     ledger_unavailable,
     not_for_sale,
 )
+from services.gateway.hold import Hold
 from services.gateway.journal import Journal
 from services.gateway.orders import (
     Closed,
     Order,
     Served,
     Settlement,
+    extend_command,
     release_command,
     reserve_command,
     settle_command,
@@ -90,8 +92,8 @@ class Reservations:
         self._top_up_url = top_up_url
         self._unsold = unsold
 
-    async def hold(self, order: Order, *, amount: int, at_least: int) -> int:
-        """Hold up to `amount` nanos; return what is held, at least `at_least`.
+    async def hold(self, order: Order, *, amount: int, at_least: int) -> Hold:
+        """Hold up to `amount` nanos, at least `at_least`.
 
         Raises:
             Refusal: nothing is held, and nothing may be executed.
@@ -122,8 +124,27 @@ class Reservations:
                 raise
             raise ledger_unavailable() from error
         if reply.reply == "Reserved":
-            return int(reply.data["amount"])
+            return Hold(order, self, int(reply.data["amount"]), _available(reply.data))
         raise self._declined(order, reply)
+
+    async def extend(self, hold: Hold, total: int, used: int) -> bool:
+        """Hold `total` in all; whether it is held now. Raises LedgerUnavailable."""
+        command = extend_command(
+            hold.order,
+            hold.extensions,
+            total=total,
+            used=used,
+            hold_ms=self._hold_ms,
+            deadline=self._ledger.ledger_now() + _DEADLINE,
+        )
+        reply = await self._ledger.send(command, give_up_s=RESERVE_GIVE_UP_S)
+        hold.available = _available(reply.data)
+        if reply.reply == "Extended":
+            hold.amount = int(reply.data["total"])
+            return True
+        if reply.reply != "Declined":
+            log.error("Extend %s: %s %s", hold.order.res, reply.reply, reply.data)
+        return False
 
     def _declined(self, order: Order, reply: Reply) -> Refusal:
         code = reply.data.get("code")
