@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from services.gateway.errors import Refusal, invalid, openai_body, openai_event
+from services.gateway.errors import Refusal, openai_body, openai_event
 from services.gateway.estimate import Bound, text_bound
 from services.gateway.offers import Candidate, Offer
 from services.gateway.surfaces.openai_fields import compacted, count_of, model_of
@@ -23,9 +23,6 @@ class OpenAIDialect:
     """Whether a stream tells its usage only to those who ask for it."""
 
     def bound(self, parsed: Parsed, offer: Offer) -> Bound:
-        if offer.max_output == 0:
-            # A cap of 0 would be none, and there may be no price for what comes.
-            raise invalid(f"'{parsed.model}' gives no text.", "model")
         return text_bound(
             offer,
             size=parsed.size,
