@@ -1,10 +1,11 @@
 """POST /v1/chat/completions, as the official OpenAI SDKs speak it."""
 
+from libs.catalogue import Usage
 from services.gateway.meter import Meter
 from services.gateway.surfaces.chat_fields import check_fields
-from services.gateway.surfaces.chat_meter import ChatMeter
+from services.gateway.surfaces.chat_meter import ChatMeter, chat_ending
 from services.gateway.surfaces.openai_dialect import OpenAIDialect, asks_for_usage
-from services.gateway.surfaces.openai_fields import choices_of, json_object, model_of
+from services.gateway.surfaces.openai_fields import choices_of, compacted, json_object, model_of
 from services.gateway.surfaces.protocol import Parsed
 
 
@@ -15,18 +16,27 @@ class OpenAIChat(OpenAIDialect):
     path = "/v1/chat/completions"
     upstream_path = "/chat/completions"
     caps = ("max_completion_tokens", "max_tokens")
+    carrier = "messages"
     reports_when_asked = True
 
     def parse(self, raw: bytes) -> Parsed:
         fields = json_object(raw)
         model_of(fields)
-        check_fields(fields)
+        pictures, choices = check_fields(fields), choices_of(fields)
+        predicted = fields.get("prediction")
         return self._parsed(
             raw,
             fields,
-            choices=choices_of(fields),
+            pictures,
+            choices=choices,
+            beside=len(compacted(predicted)) * choices if predicted else 0,
             tools=any(fields.get(name) for name in ("tools", "functions", "response_format")),
         )
 
     def meter(self, parsed: Parsed) -> Meter:
         return ChatMeter(choices=parsed.choices, strip_usage=not asks_for_usage(parsed))
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        assert isinstance(meter, ChatMeter)
+        told = usage if asks_for_usage(parsed) else None
+        return chat_ending(meter.head(), parsed.choices, told)

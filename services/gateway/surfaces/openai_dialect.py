@@ -4,10 +4,13 @@ from typing import Any, ClassVar
 
 import orjson
 
-from services.gateway.errors import Refusal, openai_body, openai_event
+from libs.catalogue import Usage
+from services.gateway.errors import Refusal, openai_body, openai_event, unsupported
 from services.gateway.estimate import Bound, text_bound
+from services.gateway.meter import Meter
 from services.gateway.offers import Candidate, Offer
 from services.gateway.surfaces.openai_fields import compacted, count_of, model_of
+from services.gateway.surfaces.pictures import Pictures
 from services.gateway.surfaces.protocol import Parsed
 
 
@@ -19,13 +22,18 @@ class OpenAIDialect:
     caps: ClassVar[tuple[str, ...]]
     """The fields that cap the output; without one of them the first is added."""
     least_cap: ClassVar[int] = 1
+    carrier: ClassVar[str] = ""
+    """The field that may carry images."""
     reports_when_asked: ClassVar[bool] = False
     """Whether a stream tells its usage only to those who ask for it."""
 
     def bound(self, parsed: Parsed, offer: Offer) -> Bound:
+        images = offer.image_tokens(parsed.images) if parsed.images else 0
+        if images is None:
+            raise unsupported(self.carrier, f"'{parsed.model}' is sold without images.")
         return text_bound(
             offer,
-            size=parsed.size,
+            size=parsed.size + images,
             tools=parsed.tools,
             asked=parsed.asked,
             choices=parsed.choices,
@@ -42,19 +50,27 @@ class OpenAIDialect:
             changes["stream_options"] = _options(parsed) | {"include_usage": True}
         return orjson.dumps(parsed.fields | changes) if changes else parsed.compact
 
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        message = f"no answer to this grows while it runs: {parsed.model} {meter} {usage}"
+        raise AssertionError(message)
+
     def error_body(self, refusal: Refusal) -> bytes:
         return openai_body(refusal)
 
     def error_event(self, refusal: Refusal) -> bytes:
         return openai_event(refusal)
 
-    def _parsed(self, raw: bytes, fields: dict[str, Any], **more: Any) -> Parsed:
+    def _parsed(
+        self, raw: bytes, fields: dict[str, Any], pictures: Pictures | None = None, **more: Any
+    ) -> Parsed:
         compact = compacted(fields)
+        pictures = pictures or Pictures()
         given: dict[str, Any] = {
             "fields": fields,
             "compact": compact,
             # What is sent may be longer than what came: 1e15 becomes 1000000000000000.0.
-            "size": max(len(raw), len(compact)),
+            "size": max(len(raw), len(compact)) - pictures.bytes,
+            "images": tuple(pictures.sizes),
             "model": model_of(fields),
             "stream": fields.get("stream") is True,
             "choices": 1,

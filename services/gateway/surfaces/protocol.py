@@ -6,6 +6,8 @@ Adding a surface is adding a file with a class like this and naming it in `servi
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from libs.catalogue import Usage
+from libs.catalogue.images import Size
 from services.gateway.errors import Refusal
 from services.gateway.estimate import Bound
 from services.gateway.meter import Meter
@@ -30,6 +32,8 @@ class Parsed:
     """Whether the provider may add hidden text for tools or schemas."""
     inputs: int = 1
     """How many texts it holds that may each be as long as the model takes."""
+    images: tuple[Size | None, ...] = ()
+    """The size of each image in it; None where that is not known."""
     beside: int = 0
     """Output tokens of all choices together that no cap holds back."""
 
@@ -62,6 +66,13 @@ class Surface(Protocol):
         ...
 
     def meter(self, parsed: Parsed) -> Meter: ...
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        """The events that end a stream now, as the provider itself ends one at its output cap.
+
+        `usage` is what is charged: it is told where the client asked for it or expects it.
+        """
+        ...
 
     def error_body(self, refusal: Refusal) -> bytes: ...
 

@@ -18,6 +18,7 @@ from services.gateway.surfaces.openai_fields import (
     stream_options,
 )
 from services.gateway.surfaces.openai_fields import check_fields as check_by
+from services.gateway.surfaces.pictures import Pictures
 
 HARMLESS: Final = frozenset(
     {
@@ -47,24 +48,32 @@ _ITEMS: Final[Mapping[str, frozenset[str]]] = {
     "function_call_output": frozenset({*_CALLED, "output"}),
     "custom_tool_call_output": frozenset({*_CALLED, "output"}),
 }
-_PART_FIELDS: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
-_TEXT_PARTS: Final = ("input_text", "output_text", "text", "refusal")
+_TEXT: Final = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
+_PARTS: Final[Mapping[str, frozenset[str]]] = {
+    "input_text": _TEXT,
+    "output_text": _TEXT,
+    "text": _TEXT,
+    "refusal": _TEXT,
+    "input_image": frozenset({"type", "image_url", "detail"}),
+}
 _LISTS: Final = ("content", "output")
 
 
-def check_fields(fields: Mapping[str, Any]) -> None:
-    """Refuse what may escape the bound; raises Refusal with the field's name in `param`."""
+def check_fields(fields: Mapping[str, Any]) -> Pictures:
+    """Refuse what may escape the bound, with the field's name in `param`; the images in it."""
     check_by(fields, HARMLESS, _CHECKS)
+    pictures = Pictures()
     given = fields.get("input")
     if isinstance(given, str) and given:
-        return
+        return pictures
     if not isinstance(given, list) or not given:
         raise invalid("'input' must be a text or a list of items.", "input")
     for index, item in enumerate(given):
-        _check_item(item, f"input[{index}]")
+        _check_item(item, f"input[{index}]", pictures)
+    return pictures
 
 
-def _check_item(item: Any, where: str) -> None:
+def _check_item(item: Any, where: str, pictures: Pictures) -> None:
     if not isinstance(item, dict):
         raise invalid(f"'{where}' must be an object.", where)
     kind = item.get("type")
@@ -77,19 +86,25 @@ def _check_item(item: Any, where: str) -> None:
     if kind == "message" and not isinstance(item.get("role"), str):
         raise invalid(f"'{where}.role' must be a text.", f"{where}.role")
     for name in _LISTS:
-        _check_parts(item.get(name), f"{where}.{name}")
+        _check_parts(item.get(name), f"{where}.{name}", pictures)
 
 
-def _check_parts(parts: Any, where: str) -> None:
+def _check_parts(parts: Any, where: str, pictures: Pictures) -> None:
     if parts is None or isinstance(parts, str):
         return
     if not isinstance(parts, list):
         raise invalid(f"'{where}' must be a text or a list of parts.", where)
     for index, part in enumerate(parts):
-        if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS:
-            # The tokens of an image, a sound or a file have nothing to do with its bytes here.
-            raise unsupported(f"{where}[{index}].type", f"Sold are: {', '.join(_TEXT_PARTS)}.")
-        only(part, _PART_FIELDS, f"{where}[{index}]")
+        place = f"{where}[{index}]"
+        kind = part.get("type") if isinstance(part, dict) else None
+        known = _PARTS.get(kind) if isinstance(kind, str) else None
+        if known is None:
+            # The tokens of a sound or a file have nothing to do with its bytes here.
+            raise unsupported(f"{place}.type", f"Sold are: {', '.join(_PARTS)}.")
+        only(part, known, place)
+        if kind == "input_image":
+            detail = part.get("detail")
+            pictures.take(f"{place}.image_url", part.get("image_url"), f"{place}.detail", detail)
 
 
 def _objects(*known: str) -> Check:

@@ -195,7 +195,7 @@ async def test_each_failure_has_its_code_and_costs_nothing(
     assert await post(key, unheard_of=1) == (400, "unsupported_parameter", "unheard_of")
     assert await post(key, model=7) == (400, "invalid_value", "model")
     assert provider.record.calls == []
-    for status, code in ((429, "provider_error"), (500, "upstream_error"), (401, "upstream_refused"),
+    for status, code in ((429, "upstream_rate_limited"), (500, "upstream_error"), (401, "upstream_refused"),
                          (503, "upstream_overloaded")):  # fmt: skip
         script(provider, status=status)
         assert (await post(key))[1] == code
