@@ -59,8 +59,8 @@ def text_bound(
     Raises a Refusal for a model that gives no output, such as one of embeddings.
     """
     if not all(candidate.price.max_output for candidate in offer.candidates):
-        # A cap of nothing is none to an upstream.
-        raise invalid(f"'{offer.name}' gives no text; it is not for this surface.", "model")
+        # A cap of 0 would be none to an upstream, and there may be no price for what comes.
+        raise invalid(f"'{offer.name}' gives no text.", "model")
     hidden = HIDDEN_TOKENS_WITH_TOOLS if tools else HIDDEN_TOKENS
     tokens = min(size + hidden, offer.max_input * inputs)
     if asked is not None:

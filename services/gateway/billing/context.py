@@ -13,6 +13,7 @@ from services.gateway.keys import Headers, KeyInfo
 from services.gateway.ledger_calls import Ledger
 from services.gateway.offers import Offers
 from services.gateway.problems import Problem
+from services.gateway.templates import Templates
 
 
 class Keys(Protocol):
@@ -34,6 +35,11 @@ class Billing:
     def offers(self) -> Offers:
         """What each plan sells, by name."""
         return Offers(self.catalogue)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The operations whose path has parts of the customer's own."""
+        return Templates(self.catalogue.operations.values())
 
     def plan_of(self, key: KeyInfo) -> Plan:
         """The plan of the key's account; a Problem when the catalogue no longer has it."""

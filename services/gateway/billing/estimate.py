@@ -31,7 +31,7 @@ class WhatToEstimate(Body):
     A body given as a text is taken byte for byte; an object as it is written without spaces.
     """
 
-    path: str = Field(max_length=256)
+    path: str = Field(max_length=2048, pattern="^/[!-~]*$")
     method: Literal["POST", "PUT", "PATCH", "GET", "DELETE"] = "POST"
     body: dict[str, Any] | str = Field(default_factory=dict)
 
@@ -150,6 +150,8 @@ def _operation(billing: Billing, wanted: WhatToEstimate) -> Operation:
     for operation in billing.catalogue.operations.values():
         if (operation.method, operation.path) == (wanted.method, wanted.path):
             return operation
+    if found := billing.templates.find(wanted.method, wanted.path.encode()):
+        return found.operation
     known = ", ".join(sorted(_SURFACES))
     raise invalid("path", f"is no surface and no operation; surfaces are {known}")
 

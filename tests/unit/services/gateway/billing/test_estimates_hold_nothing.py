@@ -5,6 +5,7 @@ import json
 import pytest
 
 from libs.catalogue import price_lines
+from tests.support.catalogue import EXAMPLE
 
 pytestmark = pytest.mark.requirement("PRC-10")
 
@@ -80,6 +81,7 @@ async def test_an_operation_is_told_its_price(api):
         (CHAT, {"body": 7}, 422, "invalid_request"),
         (CHAT, {"method": "GET"}, 422, "invalid_request"),
         ("/v1/nothing", {}, 422, "invalid_request"),
+        ("v1/score-image", {}, 422, "invalid_request"),
         ("/v1/score-image", {}, 404, "model_not_found"),
     ],
 )
@@ -94,6 +96,15 @@ async def test_a_field_that_is_not_sold_is_named(api):
     customer = await api.customer()
     answer = await estimate(api, customer.inference, body=HELLO | {"service_tier": "flex"})
     assert answer.json()["param"] == "service_tier"
+
+
+@pytest.mark.parametrize(
+    "catalogue_text", [EXAMPLE.replace('path = "/v1/score-image"', 'path = "/v1/items/{id}/score"')]
+)
+async def test_a_path_with_parts_of_the_customers_own_is_found(api):
+    customer = await api.customer("CREDIT", "studio")
+    told = (await estimate(api, customer.inference, "/v1/items/7/score")).json()
+    assert told["name"] == "score-image"
 
 
 async def test_half_a_character_is_a_fault_of_the_body(api):
