@@ -130,7 +130,7 @@ def test_our_own_error_has_the_shape_of_the_named_events():
     told = response_event(Refusal(503, "gateway_stopped", "Stopped.", param=None))
     name, data = told.split(b"\n")[:2]
     assert (name, told[-2:]) == (b"event: error", b"\n\n")
+    error = {"code": "gateway_stopped", "message": "Stopped.", "param": None}
     assert orjson.loads(data.removeprefix(b"data: ")) == {
-        "type": "error", "code": "gateway_stopped", "message": "Stopped.", "param": None,
-        "sequence_number": 0,
+        "type": "error", **error, "sequence_number": 0, "error": {"type": "server_error", **error},
     }  # fmt: skip
