@@ -30,6 +30,7 @@ import httpx
 import nats.errors
 
 from benchmarks.installation import ROOT, Installation, installed
+from benchmarks.opening import publishing
 from libs.events import commands as c
 from libs.events.codec import decode_reply, encode_command
 from libs.events.ids import new_id, parse_id
@@ -247,7 +248,7 @@ async def _loaded(installation: Installation, stack: AsyncExitStack) -> Load:
             clock=SystemClock(),
         )  # fmt: skip
     account, key = new_id("acct"), new_id("key")
-    for command in _opening(account, key):
+    for command in (publishing(), *_opening(account, key)):
         await clients["admin"][1].send(command, give_up_s=PATIENT_S)
     nc, client = clients["gateway"]
     return Load(client, nc, account, key)

@@ -18,7 +18,7 @@ import httpx
 import nats
 from nats.aio.client import Client
 
-from benchmarks.opening import opening
+from benchmarks.opening import opening, publishing
 from deploy.local.stack import DATABASE, LocalStack
 from farebox.bench.commands import fresh_id
 from farebox.bench.wire import Wire
@@ -107,7 +107,17 @@ class Installation:
                 cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self._wait_ready(process)
+        if process == "ledger":
+            asyncio.run(self._publish())
         return self._running[process].pid
+
+    async def _publish(self) -> None:
+        """Let the partition sell by the catalogue that the load names."""
+        wire = await Wire.connect(self.stack.nats.url, "admin", self.stack.nats_password("admin"))
+        answer = await wire.request(b"ledger.commands.0.admin", encode_command(publishing()))
+        wire.close()
+        if b'"Published"' not in answer:
+            raise RuntimeError(answer.decode())
 
     def pid(self, process: str) -> int:
         return self._running[process].pid

@@ -8,6 +8,15 @@ from libs.events import commands as c
 RICH = 10**15
 
 
+def publishing() -> c.PublishCatalogue:
+    """What lets partition 0 sell by the catalogue that the load names; once is enough."""
+    data = c.PublishCatalogueData(hash=CATALOGUE, effective_from=datetime(2000, 1, 1, tzinfo=UTC))
+    name = f"catalogue:{CATALOGUE}:0"
+    return c.PublishCatalogue(
+        caller_id=name, account_id="part_0", correlation_id="bench", data=data
+    )
+
+
 def opening(account: str, key: str) -> list[c.Command]:
     deadline = datetime.now(UTC) + timedelta(hours=1)
     common = {"account_id": account, "correlation_id": "bench"}

@@ -40,7 +40,7 @@ def server_config(*, port: int, monitor_port: int, store: Path) -> str:
 server_name: farebox
 listen: "127.0.0.1:{port}"
 http: "127.0.0.1:{monitor_port}"
-max_payload: 256KB
+max_payload: 1MB
 # sync_interval: an acknowledged message is on the disk, not two minutes later.
 jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: always, max_file_store: 10GB }}
 authorization {{ users: [

@@ -23,7 +23,11 @@ class Reserves:
     """Makes Reserve commands of one amount. Their deadline is 12 hours away, or the one given."""
 
     def __init__(
-        self, amount: int = 1, hold_s: int = 3600, deadline: datetime | None = None
+        self,
+        amount: int = 1,
+        hold_s: int = 3600,
+        deadline: datetime | None = None,
+        catalogue: str = CATALOGUE,
     ) -> None:
         until = to_text(deadline or datetime.now(UTC) + timedelta(hours=12))
         self._middle = (
@@ -31,7 +35,7 @@ class Reserves:
             '"kind":"Reserve","kind_version":1,"traceparent":null,"data":{"amount":"%d",'
             '"at_deadline":"release","at_least":"%d","attached_cost_ceiling":null,'
             '"catalogue":"%s","fee":null,"hold_ms":%d,"operation":"swift-1","surface":"bench",'
-            '"tags":{},"key_id":"' % (amount, amount, CATALOGUE, hold_s * 1000)
+            '"tags":{},"key_id":"' % (amount, amount, catalogue, hold_s * 1000)
         )
         first = decode_command(self.make(self.head("0" * 32, "0" * 32)))
         if isinstance(first, Malformed):

@@ -56,7 +56,7 @@ async def bench(access: Access, plan: Plan, tell: Tell) -> Report:
         accounts = name_accounts(run, plan.accounts, partitions)
         credit = int(plan.seconds * NANOS_A_SECOND) + NANOS_A_SECOND
         tell(f"opening {plan.accounts} accounts, bench-{run}-1 and on, in {partitions} partitions")
-        load = Load(use, accounts, now + DEADLINE)
+        load = Load(use, accounts, now + DEADLINE, await _catalogue(use, partitions))
         try:
             events = await open_accounts(admin, accounts, credit, now)
             with _ended_by_interrupt(load):
@@ -94,6 +94,19 @@ async def _installation(use: Wire) -> tuple[int, datetime]:
     if answer.get("ok") is not True:
         raise BenchError(f"the reader answers {answer.get('code')}: {answer.get('message')}")
     return answer["data"]["partitions"], from_text(answer["data"]["ledger_now"])
+
+
+async def _catalogue(use: Wire, partitions: int) -> str:
+    """A catalogue that every partition sells by: a hold names one."""
+    hashes: list[set[str]] = []
+    for partition in range(partitions):
+        answer = await ask(use, b"ledger.queries.%d.catalogues" % partition, b"{}")
+        rows = answer["data"]["catalogues"] if answer.get("ok") else ()
+        hashes.append({row["hash"] for row in rows if row["in_force"]})
+    common = set.intersection(*hashes)
+    if not common:
+        raise BenchError("no catalogue is in force: publish one with `farebox catalogue publish`")
+    return min(common)
 
 
 async def _clean_up(admin: Wire, accounts: Sequence[Account], run: str) -> str:

@@ -37,10 +37,12 @@ class Outcome(NamedTuple):
 class Load:
     """One run of load; `run` may be called once."""
 
-    def __init__(self, wire: Wire, accounts: Sequence[Account], deadline: datetime) -> None:
+    def __init__(
+        self, wire: Wire, accounts: Sequence[Account], deadline: datetime, catalogue: str
+    ) -> None:
         self._wire = wire
         self._accounts = accounts
-        self._reserves = Reserves(hold_s=HOLD_S, deadline=deadline)
+        self._reserves = Reserves(hold_s=HOLD_S, deadline=deadline, catalogue=catalogue)
         self._endings = Endings()
         self._all = Histogram()
         self._second = Histogram()

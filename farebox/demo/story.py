@@ -11,6 +11,7 @@ from farebox.demo.dollars import Dollars
 from farebox.demo.shop import Customer, Operator
 from farebox.demo.steps import StepFailed, Steps
 from farebox.installation import Installation
+from libs.catalogue import load
 
 DEARER = ('output = "400.00"', 'output = "500.00"')
 
@@ -22,7 +23,7 @@ def tell(installation: Installation, fault: str, steps: Steps) -> Dollars:
     dollars = Dollars(steps, gateway, operator)
     dollars.open()
     if fault == "wrong_charge":
-        _make_dearer(installation)
+        _make_dearer(installation, operator)
     dollars.be_refused()
     dollars.buy(return_to_shop=fault != "no_top_up")
     dollars.chat()
@@ -66,10 +67,11 @@ def _verify(installation: Installation, steps: Steps) -> None:
             raise StepFailed(f"step {steps.number} ({steps.name}): the audit found a difference")
 
 
-def _make_dearer(installation: Installation) -> None:
+def _make_dearer(installation: Installation, operator: Operator) -> None:
     """Fault wrong_charge: the gateways charge by prices that /prices did not show."""
     other = Path(installation.folder / "dearer.toml")
     other.write_text(installation.config.read_text().replace(*DEARER))
+    operator.post("/catalogues", {"text": load(other).text})
     installation.restart("gateway", config=other)
 
 

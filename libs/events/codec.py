@@ -14,7 +14,7 @@ from libs.events.command_rules import rule_problem
 from libs.events.commands import COMMANDS, Command
 from libs.events.event_base import UnknownEvent
 from libs.events.events import EVENTS, Event
-from libs.events.fields import MAX_MESSAGE
+from libs.events.fields import MAX_MESSAGE, MAX_PUBLISH
 from libs.events.replies import REPLIES, Reply
 from libs.events.upcasters import NEWEST, UpcastError, newest
 
@@ -48,7 +48,7 @@ _replies: Final = TypeAdapter(Reply)
 
 def decode_command(raw: bytes) -> Command | Malformed:
     """The command in these bytes. Every bound of its fields holds; every field was there."""
-    if len(raw) > MAX_MESSAGE:
+    if len(raw) > MAX_MESSAGE and not _may_be_long(raw):
         return Malformed(f"message of {len(raw)} bytes, at most {MAX_MESSAGE}")
     try:
         command = _commands.validate_json(raw)
@@ -64,9 +64,14 @@ def encode_command(command: Command) -> bytes:
     if problem:
         raise ValueError(f"{command.kind}: {problem}")
     raw = _commands.dump_json(command)
-    if len(raw) > MAX_MESSAGE:
+    if len(raw) > MAX_MESSAGE and not _may_be_long(raw):
         raise ValueError(f"{command.kind}: {len(raw)} bytes, at most {MAX_MESSAGE}")
     return raw
+
+
+def _may_be_long(raw: bytes) -> bool:
+    """Whether these are the bytes, as we write them, of the one command that carries a text."""
+    return len(raw) <= MAX_PUBLISH and raw.startswith(b'{"kind":"PublishCatalogue"')
 
 
 def canonical(body: dict[str, Any]) -> bytes:

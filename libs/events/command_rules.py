@@ -1,9 +1,17 @@
 """Rules between the fields of one command, beyond what each field allows by itself."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from libs.events.commands import Clawback, Command, GrantCredits, Reserve, Settle
+from libs.events.commands import (
+    Clawback,
+    Command,
+    GrantCredits,
+    PublishCatalogue,
+    Reserve,
+    Settle,
+)
 
 
 def rule_problem(command: Command) -> str | None:
@@ -51,9 +59,19 @@ def _clawback_problem(command: Clawback) -> str | None:
     return None if data.paid >= 1 and data.returned <= data.paid else "returned above paid"
 
 
+def _publish_problem(command: PublishCatalogue) -> str | None:
+    data = command.data
+    if data.hash in data.withdraws:
+        return "a catalogue withdraws itself"
+    if data.text is None or hashlib.sha256(data.text.encode()).hexdigest() == data.hash:
+        return None
+    return "hash is not the SHA-256 of text"
+
+
 _RULES: Final[Mapping[str, Callable[[Any], str | None]]] = {
     "GrantCredits": _grant_problem,
     "Reserve": _reserve_problem,
     "Settle": _settle_problem,
     "Clawback": _clawback_problem,
+    "PublishCatalogue": _publish_problem,
 }

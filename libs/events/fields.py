@@ -23,6 +23,10 @@ from libs.events.money import MAX_AMOUNT, MAX_TOTAL
 
 MAX_MESSAGE: Final = 16 * 1024
 """Bytes of a command, an event body or a reply, at most."""
+MAX_CATALOGUE: Final = 512 * 1024
+"""Characters of a catalogue's text, which are ASCII."""
+MAX_PUBLISH: Final = 1000 * 1024
+"""Bytes of the one command that carries such a text; NATS takes a little more."""
 MAX_COUNT: Final = 2**53 - 1
 """The largest JSON number: every reader of JSON has it exactly."""
 MAX_ALLOCATIONS: Final = 200
@@ -160,6 +164,11 @@ FreeText = Annotated[
     str, StringConstraints(strict=True, pattern="^[^\\x00]*$", min_length=1, max_length=1000)
 ]
 """Words of a person. Never in an event: they go to the erasable notes."""
+
+CatalogueText = Annotated[
+    str, StringConstraints(strict=True, pattern="^[ -~]+$", max_length=MAX_CATALOGUE)
+]
+"""What is sold and at which price: canonical JSON, of which a catalogue's hash is the SHA-256."""
 
 Purpose = Literal["inference", "account", "service"]
 Basis = Literal["total", "available"]

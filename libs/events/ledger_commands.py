@@ -5,7 +5,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from libs.events.command_base import ADMIN_ONLY, INTERNAL, CommandData, Undated
-from libs.events.fields import GrantNo, Instant, Ordinal, ReservationId, Sha256, StreamId
+from libs.events.fields import (
+    CatalogueText,
+    GrantNo,
+    Instant,
+    Ordinal,
+    ReservationId,
+    Sha256,
+    StreamId,
+)
 
 
 class PublishCatalogueData(CommandData):
@@ -14,10 +22,15 @@ class PublishCatalogueData(CommandData):
     hash: Sha256
     effective_from: Instant
     withdraws: Annotated[tuple[Sha256, ...], Field(max_length=64)] = ()
+    text: CatalogueText | None = None
 
 
 class PublishCatalogue(Undated):
-    """Make a catalogue known to one partition."""
+    """Make a catalogue known to one partition.
+
+    `text` is what the hash is of; it is kept beside the log, once for all partitions. At a moment
+    that is past already, `effective_from` is the moment of the event.
+    """
 
     senders: ClassVar = ADMIN_ONLY
     caller_form: ClassVar = "catalogue:{hash}:{n}"

@@ -16,7 +16,9 @@ from libs.events.fields import (
     AttemptId,
     Balance,
     Basis,
+    CallId,
     Caps,
+    CatalogueText,
     Count,
     Flag,
     FreezeReason,
@@ -146,6 +148,22 @@ class RequestQuestion(Question):
     res: ReservationId
 
 
+class AttachedCall(Facts):
+    """A call that ran under a reservation: bound and cost in nanos of the catalogue's currency.
+
+    `cost` is null until it was detached; one that was not by `until` is counted at its bound.
+    """
+
+    call_id: CallId
+    cost_bound: NanosOrZero
+    until: Instant
+    cost: NanosOrZero | None
+    above_bound: Flag
+    usage: dict[str, Any] | None
+    model: Name | None
+    route: Name | None
+
+
 class RequestFacts(Facts):
     """The receipt of one request, every column of its projection."""
 
@@ -179,6 +197,7 @@ class RequestFacts(Facts):
     opened_position: Count | None
     closed_position: Count | None
     available_after: Balance | None
+    calls: tuple[AttachedCall, ...] | None
 
 
 class EventsQuestion(Question):
@@ -236,6 +255,35 @@ class RequestsFacts(Facts):
     next: Ordinal | None
 
 
+class CataloguesQuestion(Question):
+    """Which catalogues the partition was told to sell by, in the order in which it was told."""
+
+
+class CatalogueRow(Facts):
+    """`in_force` at the moment of the answer."""
+
+    hash: Sha256
+    effective_from: Instant
+    withdrawn_from: Instant | None
+    in_force: Flag
+    position: Ordinal
+
+
+class CataloguesFacts(Facts):
+    catalogues: tuple[CatalogueRow, ...]
+
+
+class CatalogueQuestion(Question):
+    hash: Sha256
+
+
+class CatalogueFacts(Facts):
+    """`text`: the canonical JSON that the hash is of."""
+
+    hash: Sha256
+    text: CatalogueText
+
+
 QUERIES: Final[dict[str, tuple[type[Question], type[Facts]]]] = {
     "installation": (InstallationQuestion, InstallationFacts),
     "key_by_hash": (KeyByHashQuestion, KeyByHashFacts),
@@ -248,6 +296,8 @@ QUERIES: Final[dict[str, tuple[type[Question], type[Facts]]]] = {
     "limits": (lists.LimitsQuestion, lists.LimitsFacts),
     "reservations": (lists.ReservationsQuestion, lists.ReservationsFacts),
     "keys": (lists.KeysQuestion, lists.KeysFacts),
+    "catalogues": (CataloguesQuestion, CataloguesFacts),
+    "catalogue": (CatalogueQuestion, CatalogueFacts),
     "grants": (lists.GrantsQuestion, lists.GrantsFacts),
     "requests": (lists.RequestsQuestion, RequestsFacts),
     "usage": (lists.UsageQuestion, lists.UsageFacts),

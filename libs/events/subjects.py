@@ -20,6 +20,8 @@ QUERY_NAMES: Final = (
     "recharge",
     "reservations",
     "keys",
+    "catalogues",
+    "catalogue",
     "grants",
     "requests",
     "usage",

@@ -35,8 +35,10 @@ from services.gateway.pump import Pumps
 from services.gateway.replay import Replay
 from services.gateway.reservations import Reservations
 from services.gateway.routing import Routing
+from services.gateway.selling import Selling
 from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import GatewaySettings
+from services.gateway.unheld import Unheld
 from services.gateway.upstreams import Upstreams
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ async def serve(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
         )
         worker = await stack.enter_async_context(open_worker(gateway))
         work = {"journal": worker.replay.run(), "installation": worker.admit()}
+        work["catalogue"] = worker.selling.run()
         if settings.key_cache_max:
             feed = KeyFeed(broker.connection, cache, partitions=partitions, clock=clock)
             work["keys"] = feed.run()
@@ -106,9 +109,11 @@ class Worker:
     pumps: Pumps
     drains: Drains
     routing: Routing
+    unheld: Unheld
     journal: Journal
     replay: Replay
     limiter: Limiter
+    selling: Selling
 
     def serving(self, listening: socket.socket) -> AbstractAsyncContextManager[None]:
         """Serve on a socket; at the end running requests are finished or given back."""
@@ -150,15 +155,18 @@ async def open_worker(
     upstreams = Upstreams(catalogue, answer_max=settings.answer_max, environment=environment)
     for name in upstreams.without_key:
         log.warning("no key for upstream %s: it is called without one", name)
+    selling = Selling(gateway.ledger, catalogue.hash, catalogue.ledger.partitions)
     reservations = Reservations(
         gateway.ledger,
         journal,
         catalogue=catalogue.hash,
         hold_ms=settings.hold_ms,
         top_up_url=f"{gateway.public_url}/billing/v1/packs",
+        unsold=selling.refused,
     )
     pumps = Pumps(reservations)
     drains = Drains(settings.drains_max, settings.drains_account_max)
+    unheld = Unheld(settings.unheld_percent)
     routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
     try:
         async with (
@@ -167,15 +175,28 @@ async def open_worker(
                 gateway.clock, settings.redis_url, timeout_s=settings.redis_timeout_s
             ) as limiter,
         ):
-            means = Means(upstreams, routing, drains, settings)
+            means = Means(upstreams, routing, drains, unheld, settings)
             paid = PaidRequests(gateway, means, pumps, limiter)
             rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
             models = ModelList(gateway.keys, paid.offers)
             billing = billing_api(gateway, rate)
             root = Root(catalogue, paid, models, billing, gateway.health)
             gateway.health.add("journal", journal.problem)
+            gateway.health.add("catalogue", selling.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
-            yield Worker(gateway, root, paid, pumps, drains, routing, journal, replay, limiter)
+            yield Worker(
+                gateway=gateway,
+                root=root,
+                paid=paid,
+                pumps=pumps,
+                drains=drains,
+                routing=routing,
+                unheld=unheld,
+                journal=journal,
+                replay=replay,
+                limiter=limiter,
+                selling=selling,
+            )
     finally:
         await journal.close()

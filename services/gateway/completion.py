@@ -16,6 +16,8 @@ from services.gateway.errors import NO_RETRY, Refusal, upstream_failed
 from services.gateway.estimate import Bound, affordable_cap, cap_within
 from services.gateway.exchange import Exchange
 from services.gateway.failures import upstream_timeout
+from services.gateway.growth import Growth, wide_cap
+from services.gateway.hold import Hold
 from services.gateway.offers import Offer
 from services.gateway.orders import Order, Served
 from services.gateway.pump import Outcome, Told
@@ -23,6 +25,7 @@ from services.gateway.routing import Routing, Turn
 from services.gateway.settings import GatewaySettings
 from services.gateway.surfaces.protocol import Parsed, Surface
 from services.gateway.tally import Tally
+from services.gateway.unheld import Unheld
 from services.gateway.upstream_call import Answered, Sending, UpstreamCall
 from services.gateway.upstreams import AnswerTooLargeError, Upstreams
 
@@ -30,6 +33,9 @@ log = logging.getLogger(__name__)
 
 _NOT_TAKEN: Final = "The provider's answer is too large or too slow."
 
+_ended: Final = metrics.counter(
+    "streams_used_up_total", "Streams we ended because what was held did not pay for more."
+)
 _given_up: Final = metrics.counter(
     "answers_given_up_total",
     "Model calls without a byte in our longest time: given back, maybe billed to the operator.",
@@ -43,6 +49,7 @@ class Means:
     upstreams: Upstreams
     routing: Routing
     drains: Drains
+    unheld: Unheld
     settings: GatewaySettings
 
 
@@ -72,22 +79,34 @@ class Completion:
         self._attempts: list[Attempt] = []
         self._reason = ""
         self._draining = False
+        self._growth: Growth | None = None
 
-    def told(self, held: int) -> Told:
-        cap = cap_within(self._offer, self._bound, held)
-        return Told("", decimal_text(held, self._offer.unit), cap)
+    def told(self, hold: Hold) -> Told:
+        if self._uncapped:
+            cap = wide_cap(self._offer, self._bound, hold, self._means.unheld)
+        else:
+            cap = cap_within(self._offer, self._bound, hold.amount)
+        return Told("", decimal_text(hold.amount, self._offer.unit), cap)
 
-    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
-        del held
+    @property
+    def _uncapped(self) -> bool:
+        """Whether it is a stream whose hold may grow while it runs."""
+        return self._parsed.stream and self._parsed.asked is None and self._bound.cap > 0
+
+    async def run(self, hold: Hold, told: Told, exchange: Exchange) -> Outcome:
         deadline = Deadline(self._means.settings.request_max_s)
         exchange.on_gone = partial(self._client_gone, deadline)
-        tally = Tally(self._offer, self._bound, told.cap)
+        tally = Tally(self._offer, self._bound, min(told.cap, self._bound.cap))
+        if told.cap > tally.cap:
+            self._growth = Growth(hold, tally, told.cap, self._means.unheld)
         try:
             if exchange.gone:
                 return self._not_called()
             return await self._tried(tally, deadline, told, exchange)
         finally:
             exchange.on_gone = None
+            if self._growth is not None:
+                self._growth.close()
             if self._draining:
                 self._means.drains.give_back(self.order.account_id)
 
@@ -124,7 +143,8 @@ class Completion:
         surface, parsed = self._surface, self._parsed
         body = surface.prepare(parsed, turn.candidate, cap)
         sending = Sending(surface.upstream_path, body, self._headers, parsed.stream)
-        return UpstreamCall(self._means.upstreams, turn, sending, surface.meter(parsed))
+        meter = surface.meter(parsed)
+        return UpstreamCall(self._means.upstreams, turn, sending, meter, self._growth)
 
     async def _one(
         self,
@@ -157,6 +177,8 @@ class Completion:
         if answered.how == "rejected":
             # The provider refuses what the client asked: its words, and nothing is charged.
             outcome = Outcome(self._served(call, "upstream_rejected"), reason="upstream_rejected")
+        elif answered.how == "used_up":
+            return self._used_up(call, tally)
         elif answered.how == "failed":
             return Outcome(self._served(call, "upstream_error"), reason="upstream_error")
         else:
@@ -187,6 +209,15 @@ class Completion:
             log.warning("%s: no answer within our time; it is given back", self.order.res)
         turn.failed()
         return upstream_timeout()
+
+    def _used_up(self, call: UpstreamCall, tally: Tally) -> Outcome:
+        """What is held pays for no more: the stream ends as the provider would end it."""
+        _ended.inc()
+        settlement = tally.broken(call.meter, call.candidate, call.sent)
+        assert settlement.usage is not None
+        ending = self._surface.ending(self._parsed, call.meter, settlement.usage)
+        served = self._served(call, "hold_used_up")
+        return Outcome(served, settlement=replace(settlement, finish="length"), last=ending)
 
     def _cut_off(self, call: UpstreamCall, tally: Tally, exchange: Exchange) -> Outcome:
         """The time was up, and the client had a part in it: it pays for what was delivered.

@@ -127,6 +127,14 @@ def ledger_unavailable() -> Refusal:
     return Refusal(503, "ledger_unavailable", message, headers=RETRY_LATER)
 
 
+def not_for_sale() -> Refusal:
+    message = (
+        "The prices of this gateway are not in force; nothing was executed or charged. "
+        "Operator: publish them with `farebox catalogue publish`."
+    )
+    return Refusal(503, "unknown_catalogue", message, headers=RETRY_LATER)
+
+
 def upstream_failed(status: int, code: str, message: str, headers: HeaderList = ()) -> Refusal:
     return Refusal(status, code, f"{message} Nothing was charged.", headers=headers)
 

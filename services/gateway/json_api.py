@@ -4,7 +4,7 @@ FastAPI reads a body before it asks who sent it; here the caller is known first.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -52,15 +52,21 @@ class Door:
     """Lets a request in when its caller is known and its body is small.
 
     `authorize` returns the caller, who is then `scope[CALLER]`, or raises; requests for
-    `open_paths` need none.
+    `open_paths` need none. `larger` are paths with a limit of their own, in bytes.
     """
 
     def __init__(
-        self, app: ASGIApp, authorize: Authorize, *, open_paths: frozenset[str] = frozenset()
+        self,
+        app: ASGIApp,
+        authorize: Authorize,
+        *,
+        open_paths: frozenset[str] = frozenset(),
+        larger: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._authorize = authorize
         self._open_paths = open_paths
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +75,7 @@ class Door:
         try:
             if scope["path"] not in self._open_paths:
                 scope[CALLER] = await self._authorize(scope)
-            body = await _read(scope, receive)
+            body = await _read(scope, receive, self._larger.get(scope["path"], BODY_MAX))
         except Exception as error:  # noqa: BLE001 - every failure is answered
             await problem_of(error).response()(scope, receive, send)
             return
@@ -77,11 +83,11 @@ class Door:
             await self._app(scope, _replay(body, receive), send)
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     """The whole body, or None when the client has gone."""
     declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > BODY_MAX:
-        raise _too_large()
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
     parts, size, more = [], 0, True
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -91,16 +97,16 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
                     return None
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > BODY_MAX:
-                    raise _too_large()
+                if size > limit:
+                    raise _too_large(limit)
                 more = message.get("more_body", False)
     except TimeoutError:
         raise Problem(408, "request_timeout", "The request body did not arrive.") from None
     return b"".join(parts)
 
 
-def _too_large() -> Problem:
-    detail = f"The request body is larger than {BODY_MAX} bytes."
+def _too_large(limit: int) -> Problem:
+    detail = f"The request body is larger than {limit} bytes."
     return Problem(413, "request_too_large", detail, headers={"connection": "close"})
 
 

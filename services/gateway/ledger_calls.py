@@ -23,7 +23,12 @@ class Ledger(Protocol):
     async def send(self, command: Command, *, give_up_s: float) -> Reply: ...
 
     async def query(
-        self, name: str, data: dict[str, Any], *, account_id: str | None = None
+        self,
+        name: str,
+        data: dict[str, Any],
+        *,
+        account_id: str | None = None,
+        partition: int | None = None,
     ) -> dict[str, Any]: ...
 
 

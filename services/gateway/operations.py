@@ -11,6 +11,7 @@ from services.gateway.errors import Refusal
 from services.gateway.exchange import Exchange
 from services.gateway.failures import answer_too_large, upstream_timeout
 from services.gateway.headers import returned
+from services.gateway.hold import Hold
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
 from services.gateway.routing import ONLY
@@ -48,14 +49,14 @@ class OperationCall:
         self._call = call
         self._status: int | None = None
 
-    def told(self, held: int) -> Told:
-        return Told(self._route, decimal_text(held, self.order.unit), reason=ONLY)
+    def told(self, hold: Hold) -> Told:
+        return Told(self._route, decimal_text(hold.amount, self.order.unit), reason=ONLY)
 
     @property
     def _route(self) -> str:
         return f"{self._upstream.name}/{self._operation.name}"
 
-    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
+    async def run(self, hold: Hold, told: Told, exchange: Exchange) -> Outcome:
         del told, exchange
         operation = self._operation
         try:
@@ -82,7 +83,7 @@ class OperationCall:
         success = operation.is_success(response.status)
         return Outcome(
             self._served(None if success else "operation_failed"),
-            settlement=_fixed(held) if success else None,
+            settlement=_fixed(hold.amount) if success else None,
             reason="operation_failed",
             status=response.status,
             headers=returned(response.headers),

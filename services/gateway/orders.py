@@ -7,7 +7,16 @@ from typing import Literal
 
 from libs.catalogue import Fee, Usage
 from libs.events import fields
-from libs.events.commands import Release, ReleaseData, Reserve, ReserveData, Settle, SettleData
+from libs.events.commands import (
+    Extend,
+    ExtendData,
+    Release,
+    ReleaseData,
+    Reserve,
+    ReserveData,
+    Settle,
+    SettleData,
+)
 from libs.events.fields import Attempt
 
 
@@ -82,6 +91,19 @@ def reserve_command(
             catalogue=catalogue,
             fee=None if order.fee is None else fields.Fee(**asdict(order.fee)),
         ),
+    )
+
+
+def extend_command(
+    order: Order, number: int, *, total: int, used: int, hold_ms: int, deadline: datetime
+) -> Extend:
+    return Extend(
+        caller_id=f"extend:{order.res}:{number}",
+        account_id=order.account_id,
+        deadline=deadline,
+        correlation_id=order.res,
+        traceparent=order.traceparent,
+        data=ExtendData(res=order.res, total=total, hold_ms=hold_ms, used_so_far=used),
     )
 
 

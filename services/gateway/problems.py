@@ -80,6 +80,7 @@ _STATUS: Final[dict[str, int]] = {
     "unknown_grant": 404,
     "unknown_reservation": 404,
     "unknown_request": 404,
+    "unknown_catalogue": 404,
     "unknown_payment": 404,
     "unknown_cause": 409,
     "account_frozen": 409,

@@ -14,6 +14,7 @@ from libs.runtime import metrics
 from services.gateway.errors import HeaderList, Refusal, internal
 from services.gateway.exchange import Exchange
 from services.gateway.headers import ours
+from services.gateway.hold import Hold
 from services.gateway.orders import Closed, Order, Served, Settlement
 from services.gateway.reservations import Reservations
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 _LAST_WORDS_S: Final = 1.0
 
 _over_bound: Final = metrics.counter(
-    "charges_over_bound_total", "Charges above what was held: an upstream broke its own bounds."
+    "charges_over_bound_total", "Charges above their bound: an upstream broke its own limits."
 )
 _failures: Final = metrics.counter("pump_failures_total", "Paid requests our own code broke.")
 
@@ -74,11 +75,11 @@ class Job(Protocol):
     amount: int
     at_least: int
 
-    def told(self, held: int) -> Told:
-        """What is told about it when `held` nanos were held."""
+    def told(self, hold: Hold) -> Told:
+        """What is told about it when so much is held."""
         ...
 
-    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
+    async def run(self, hold: Hold, told: Told, exchange: Exchange) -> Outcome:
         """Call the upstream and relay what may leave before the settlement.
 
         A failure of the upstream is an outcome, never an exception. When it is cancelled, the
@@ -123,9 +124,9 @@ class Pumps:
 async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None:
     """Hold, run, settle, and only then let the client have the end of its answer."""
     try:
-        held = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
-        told, outcome = await _run(reservations, job, held, exchange)
-        closed = await _close(reservations, job.order, held, outcome)
+        hold = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
+        told, outcome = await _run(reservations, job, hold, exchange)
+        closed = await _close(reservations, hold, outcome)
         await _tell(exchange, job.order.unit, told, outcome, closed)
     except Refusal as refusal:
         await exchange.refuse(refusal)
@@ -139,13 +140,13 @@ async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None
 
 
 async def _run(
-    reservations: Reservations, job: Job, held: int, exchange: Exchange
+    reservations: Reservations, job: Job, hold: Hold, exchange: Exchange
 ) -> tuple[Told, Outcome]:
     """From here on something is held: whatever happens, it has to be closed."""
-    told = Told("unknown", decimal_text(held, job.order.unit))
+    told = Told("unknown", decimal_text(hold.amount, job.order.unit))
     try:
-        told = job.told(held)
-        return told, await job.run(held, told, exchange)
+        told = job.told(hold)
+        return told, await job.run(hold, told, exchange)
     except asyncio.CancelledError:
         await reservations.abandon(job.order)
         raise
@@ -156,12 +157,13 @@ async def _run(
         return told, Outcome(served, reason="gateway_error", refusal=internal())
 
 
-async def _close(reservations: Reservations, order: Order, held: int, outcome: Outcome) -> Closed:
+async def _close(reservations: Reservations, hold: Hold, outcome: Outcome) -> Closed:
+    order = hold.order
     if outcome.settlement is None:
         return await reservations.release(order, outcome.reason, outcome.served)
-    if outcome.settlement.charge > held:
+    if outcome.settlement.charge > hold.most:
         _over_bound.inc()
-        log.error("%s costs %d, held were %d", order.res, outcome.settlement.charge, held)
+        log.error("%s costs %d, at most %d", order.res, outcome.settlement.charge, hold.most)
     try:
         return await reservations.settle(order, outcome.settlement, outcome.served)
     except Exception:

@@ -1,4 +1,4 @@
-"""The three things the gateway asks of the ledger: hold, charge, give back; and when it gives up.
+"""What the gateway asks of the ledger: hold, hold more, charge, give back; and when it gives up.
 
 A hold that is not confirmed in time is undone through the journal, and nothing is executed. A
 charge or a return that is not confirmed in time is kept in the journal until it is.
@@ -6,7 +6,7 @@ charge or a return that is not confirmed in time is kept in the journal until it
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -16,13 +16,21 @@ from libs.events.replies import Reply
 from libs.runtime import metrics
 from libs.runtime.errors import LedgerUnavailable, PermissionDenied
 from libs.runtime.faults import fault
-from services.gateway.errors import Refusal, insufficient, internal, ledger_unavailable
+from services.gateway.errors import (
+    Refusal,
+    insufficient,
+    internal,
+    ledger_unavailable,
+    not_for_sale,
+)
+from services.gateway.hold import Hold
 from services.gateway.journal import Journal
 from services.gateway.orders import (
     Closed,
     Order,
     Served,
     Settlement,
+    extend_command,
     release_command,
     reserve_command,
     settle_command,
@@ -68,16 +76,24 @@ class Reservations:
     """Opens and closes reservations of one gateway worker."""
 
     def __init__(
-        self, ledger: Ledger, journal: Journal, *, catalogue: str, hold_ms: int, top_up_url: str
+        self,
+        ledger: Ledger,
+        journal: Journal,
+        *,
+        catalogue: str,
+        hold_ms: int,
+        top_up_url: str,
+        unsold: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._journal = journal
         self._catalogue = catalogue
         self._hold_ms = hold_ms
         self._top_up_url = top_up_url
+        self._unsold = unsold
 
-    async def hold(self, order: Order, *, amount: int, at_least: int) -> int:
-        """Hold up to `amount` nanos; return what is held, at least `at_least`.
+    async def hold(self, order: Order, *, amount: int, at_least: int) -> Hold:
+        """Hold up to `amount` nanos, at least `at_least`.
 
         Raises:
             Refusal: nothing is held, and nothing may be executed.
@@ -108,8 +124,27 @@ class Reservations:
                 raise
             raise ledger_unavailable() from error
         if reply.reply == "Reserved":
-            return int(reply.data["amount"])
+            return Hold(order, self, int(reply.data["amount"]), _available(reply.data))
         raise self._declined(order, reply)
+
+    async def extend(self, hold: Hold, total: int, used: int) -> bool:
+        """Hold `total` in all; whether it is held now. Raises LedgerUnavailable."""
+        command = extend_command(
+            hold.order,
+            hold.extensions,
+            total=total,
+            used=used,
+            hold_ms=self._hold_ms,
+            deadline=self._ledger.ledger_now() + _DEADLINE,
+        )
+        reply = await self._ledger.send(command, give_up_s=RESERVE_GIVE_UP_S)
+        hold.available = _available(reply.data)
+        if reply.reply == "Extended":
+            hold.amount = int(reply.data["total"])
+            return True
+        if reply.reply != "Declined":
+            log.error("Extend %s: %s %s", hold.order.res, reply.reply, reply.data)
+        return False
 
     def _declined(self, order: Order, reply: Reply) -> Refusal:
         code = reply.data.get("code")
@@ -122,6 +157,9 @@ class Reservations:
                 return Refusal(403, code, _FORBIDDEN[code])
             if code == "deadline_passed":
                 return ledger_unavailable()
+            if code == "unknown_catalogue":
+                self._unsold()
+                return not_for_sale()
         log.error("Reserve %s: %s %s", order.res, reply.reply, reply.data)
         return internal()
 

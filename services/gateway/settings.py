@@ -22,6 +22,9 @@ class GatewaySettings(Settings):
     """How many upstreams may be read on at once for clients that have gone."""
     drains_account_max: NonNegativeInt = 20
     """How many of these may be of one account."""
+    unheld_percent: int = Field(default=25, ge=0, le=100)
+    """How much of what an account has available its streams without a cap may run ahead of their
+    holds, all of one worker together; 0: none is sent a larger cap than is held."""
     breaker_failures: PositiveInt = 5
     """After how many failures in a row a route is left alone for a while."""
     breaker_pause_s: PositiveFloat = 10

@@ -9,9 +9,9 @@ from services.gateway.offers import Candidate, Offer
 from services.gateway.orders import Settlement
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tally:
-    """Counts one request: `cap` is the output tokens that were reserved for each choice."""
+    """Counts one request: `cap` is the output tokens that are held for, for each choice."""
 
     offer: Offer
     bound: Bound
@@ -29,6 +29,10 @@ class Tally:
         if meter.complete:
             return self.finished(meter, candidate, sent)
         return self._settlement(self.so_far(meter, sent), meter, candidate, actual=False)
+
+    def used(self, meter: Meter, candidate: Candidate, sent: int) -> int:
+        """Nanos used until now."""
+        return self.offer.charge(self.so_far(meter, sent), candidate).charge
 
     def so_far(self, meter: Meter, sent: int) -> Usage:
         """What was used until now: the estimate, or what was reported where that is more."""

@@ -19,6 +19,7 @@ from services.gateway.failures import (
     rejects,
     unreadable,
 )
+from services.gateway.growth import Growth
 from services.gateway.headers import returned
 from services.gateway.meter import Meter, UpstreamBrokenError
 from services.gateway.offers import Candidate
@@ -46,10 +47,11 @@ class Answered:
 
     `whole`: it can be charged and is in `body`. `streamed`: it can be charged and has left but for
     what the meter holds. `rejected`: the upstream refuses what the client asked, in `body`.
-    `failed`: the client has the provider's own words for its failure.
+    `failed`: the client has the provider's own words for its failure. `used_up`: what is held does
+    not pay for more, and the upstream was left; the client has no end of the stream yet.
     """
 
-    how: Literal["whole", "streamed", "rejected", "failed"]
+    how: Literal["whole", "streamed", "rejected", "failed", "used_up"]
     headers: HeaderList = ()
     body: bytes | None = None
 
@@ -57,7 +59,14 @@ class Answered:
 class UpstreamCall:
     """One try. While it runs and afterwards it says how far it came."""
 
-    def __init__(self, upstreams: Upstreams, turn: Turn, sending: Sending, meter: Meter) -> None:
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        turn: Turn,
+        sending: Sending,
+        meter: Meter,
+        growth: Growth | None = None,
+    ) -> None:
         self.candidate: Candidate = turn.candidate
         self.meter = meter
         self.status: int | None = None
@@ -67,6 +76,7 @@ class UpstreamCall:
         self._upstreams = upstreams
         self._turn = turn
         self._sending = sending
+        self._growth = growth
         self._idle_s = turn.candidate.upstream.timeouts.idle_s
 
     @property
@@ -111,8 +121,11 @@ class UpstreamCall:
             response.close()
             raise
         self._turn.succeeded()
-        # The end of a stream's body may still be on its way; with it the connection is free again.
-        asyncio.get_running_loop().call_later(_LINGER_S, response.close)
+        if answered.how == "used_up":
+            response.close()
+        else:
+            # A stream's end may still be on its way; with it the connection is free again.
+            asyncio.get_running_loop().call_later(_LINGER_S, response.close)
         return answered
 
     async def _read(
@@ -146,11 +159,19 @@ class UpstreamCall:
         exchange: Exchange,
         start: HeaderList,
     ) -> Answered:
-        meter = self.meter
+        meter, growth = self.meter, self._growth
         try:
             async for data in response.content.iter_any():
                 deadline.within(self._idle_s)
-                await self._relay(meter.feed(data), deadline, exchange, start)
+                before = meter.delivered
+                piece = meter.feed(data)
+                if growth and meter.delivered >= growth.alarm and not meter.held:
+                    deadline.pause()
+                    if not await growth.covers(meter, self.candidate, self.sent):
+                        meter.delivered = before  # this piece stays here
+                        return self._used_up(exchange, start)
+                    deadline.within(self._idle_s)
+                await self._relay(piece, deadline, exchange, start)
                 if meter.held or meter.failed:
                     break
         except (aiohttp.ClientError, OSError) as error:
@@ -165,6 +186,11 @@ class UpstreamCall:
         if not exchange.started:
             exchange.begin(200, start)
         return Answered("streamed")
+
+    def _used_up(self, exchange: Exchange, start: HeaderList) -> Answered:
+        if not exchange.started:
+            exchange.begin(200, start)
+        return Answered("used_up")
 
     async def _relay(
         self, piece: bytes, deadline: Deadline, exchange: Exchange, start: HeaderList

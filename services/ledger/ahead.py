@@ -76,7 +76,7 @@ class Ahead:
         batch = self._batch
         if not self._running or batch is None:
             return
-        batch.now = self._moment(batch.now.at)  # an append may take long; deadlines go on
+        batch.at(self._moment(batch.now.at))  # an append may take long; deadlines go on
         try:
             self._running = self._decide(batch)
         except Exception as error:  # noqa: BLE001 (the writer raises it where it is awaited)

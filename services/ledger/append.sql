@@ -90,6 +90,18 @@ with new_events as (
   from unnest($87::uuid[], $88::int[], $89::bigint[], $90::bigint[], $91::jsonb[])
     as c (account_id, grant_no, clawed, shortfall, causes)
   where granted.account_id = c.account_id and granted.grant_no = c.grant_no
+), published as (
+  insert into ledger.published (partition, hash, position, effective_from, withdrawn_from)
+  select $1::smallint, p.*
+  from unnest($92::text[], $93::bigint[], $94::timestamptz[], $95::timestamptz[]) as p
+), withdrawn as (
+  update ledger.published set withdrawn_from = w.at
+  from unnest($96::text[], $97::timestamptz[]) as w (hash, at)
+  where published.partition = $1 and published.hash = w.hash
+), catalogues as (
+  insert into ledger.catalogues (hash, text)
+  select c.* from unnest($98::text[], $99::text[]) as c
+  on conflict (hash) do nothing
 )
 
 -- name: balances
@@ -195,6 +207,19 @@ select r.account_id, r.state, case when r.state is null then e.body end as body
 from ledger.reservations r
 left join ledger.events e on e.partition = r.partition and e.position = r.position and r.state is null
 where r.partition = $1
+
+-- name: owners
+select caller_id, account_id from ledger.commands where caller_id = any($1::uuid[]) and kind = $2
+
+-- name: published
+select hash, position, effective_from, withdrawn_from from ledger.published where partition = $1
+
+-- name: stream_end
+-- The last event of the partition's own stream: a catalogue, or the life that the log lives.
+select version, hash, position from ledger.events
+where partition = $1 and position = greatest(
+  (select max(position) from ledger.published where partition = $1),
+  (select position from ledger.commands where caller_id = $2 and kind = $3 and account_id = $4))
 
 -- name: last_event
 select position, body from ledger.events where partition = $1 order by position desc limit 1

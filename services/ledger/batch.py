@@ -3,17 +3,18 @@
 import logging
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import orjson
 
-from libs.events.commands import Command
+from libs.events.commands import Command, PublishCatalogue
 from libs.events.events import TYPE_CODES
 from libs.events.upcasters import NEWEST
 from services.ledger.answers import Recorded, accepted, refused, unwritten
 from services.ledger.cold import CHANGING, LotChanges, Lots
 from services.ledger.columns import Columns, bare
-from services.ledger.command_key import CommandKey, key_columns, key_of
+from services.ledger.command_key import CommandKey, key_columns
+from services.ledger.domain.catalogues import decide_publish
 from services.ledger.domain.decide import decide
 from services.ledger.domain.notes import note_of
 from services.ledger.domain.pasts import ended
@@ -28,6 +29,7 @@ from services.ledger.domain.state import (
     Reservation,
     State,
 )
+from services.ledger.named import NEED_LOTS, is_derived, named_reservation, start_key
 from services.ledger.store import CommandRow, Slot
 from services.ledger.working_set import PRINT_BYTES, Overlay, WorkingSet, remember
 
@@ -38,8 +40,7 @@ EMPTY = Slot(None, 0, bytes(32), 0)
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
 
-NAME_RESERVATIONS = frozenset({"Extend", "Settle", "Release", "ExpireReservation", "Refund"})
-NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
+
 PLAIN = frozenset({"Reserve", "Extend", "Settle", "Release"})
 """Commands that need their account and an open hold at most."""
 
@@ -53,22 +54,6 @@ class Pending(NamedTuple):
     reply_to: str | None
 
 
-def start_key(command: Command) -> CommandKey | None:
-    """The command that opened the recharge attempt whose failure this one records."""
-    if command.kind != "RecordRechargeFailure":
-        return None
-    attempt_id: str = command.data.attempt_id  # type: ignore[attr-defined]
-    return key_of(attempt_id, "StartRecharge", command.account_id)
-
-
-def named_reservation(command: Command) -> str | None:
-    """The reservation a command is about, None when it is about none that should be open."""
-    if command.kind not in NAME_RESERVATIONS:
-        return None
-    res: str = command.data.res  # type: ignore[attr-defined]
-    return res
-
-
 class Loaded(NamedTuple):
     """What the load step found in the database for a batch."""
 
@@ -76,6 +61,8 @@ class Loaded(NamedTuple):
     events: dict[int, Recorded]
     pasts: dict[tuple[str, str], Past]
     lots: Lots
+    owners: dict[str, str]
+    """Of ids that are derived: the account that opened a reservation by it."""
 
 
 class Log(NamedTuple):
@@ -98,9 +85,9 @@ class Batch:
         under: Overlay | None = None,
     ) -> None:
         self.overlay = Overlay(working, under)
+        self.at(now)
         self.loaded = loaded
         self.log = log
-        self.now = now
         self.position = log.position
         self.columns = Columns()
         self.replies: list[tuple[str, bytes]] = []
@@ -113,6 +100,11 @@ class Batch:
         """Holds opened in this batch as their event says, and where that stands."""
         self._lots = LotChanges()
 
+    def at(self, now: Moment) -> None:
+        """Decide at this moment from here on."""
+        self.now = now
+        self.overlay.at(now.text)
+
     def run(self, pending: Pending) -> None:
         """Decide one command; an earlier acceptance of the same command answers it instead."""
         reply = self._repeat(pending) or self._decide(pending)
@@ -123,7 +115,7 @@ class Batch:
     def knows(self, pending: Pending) -> bool:
         """Whether this command may be decided with what is in memory, and without a look-up."""
         command, overlay = pending.command, self.overlay
-        if command.kind not in PLAIN:
+        if command.kind not in PLAIN or is_derived(command):
             return False
         if overlay.slot(command.account_id) is None:
             return False
@@ -187,8 +179,12 @@ class Batch:
     def _decide(self, pending: Pending) -> bytes:
         command = pending.command
         slot = self.overlay.slot(command.account_id) or EMPTY
-        if command.kind == "Reserve" and self._is_anothers(command):
-            return self._refuse(pending, Declined("unknown_reservation", parameter="caller_id"))
+        if command.kind == "Reserve":
+            refused = self._refuse_reserve(command)
+            if refused is not None:
+                return self._refuse(pending, refused)
+        elif command.kind == "PublishCatalogue":
+            return self._publish(pending)
         try:
             decision = decide(self._state(command, slot), command, self.now)
         except Exception:  # one command's defect must not stop the partition
@@ -213,13 +209,30 @@ class Batch:
         account_id, incarnation = pending.command.account_id, self.log.incarnation
         return orjson.dumps(unwritten("Malformed", account_id, incarnation, {"error": error}))
 
-    def _is_anothers(self, command: Command) -> bool:
-        """Whether a Reserve names a hold of another account: open, or ended in this batch."""
-        found = self.overlay.reservation(command.caller_id)
-        if found is None:
-            past = self.overlay.closed.get(command.caller_id)
-            return past is not None and past.account_id != command.account_id
-        return found.account_id != command.account_id
+    def _refuse_reserve(self, command: Command) -> Declined | None:
+        """What its account cannot tell: what is sold, and whether the id is another account's."""
+        # From where pydantic keeps the fields: nothing is decided more often than this.
+        if command.data.__dict__["catalogue"] not in self.overlay.in_force.hashes:
+            return Declined("unknown_catalogue", parameter="catalogue")
+        res = command.caller_id
+        found = self.overlay.reservation(res) or self.overlay.ended(res)
+        owner = found.account_id if found is not None else self.loaded.owners.get(res)
+        if owner is not None and owner != command.account_id:
+            return Declined("unknown_reservation", parameter="caller_id")
+        return None
+
+    def _publish(self, pending: Pending) -> bytes:
+        """An event of the partition's own stream, and its text beside it."""
+        command, overlay = cast("PublishCatalogue", pending.command), self.overlay
+        outcome = decide_publish(overlay.terms, command, self.now)
+        if isinstance(outcome, Declined):
+            return self._refuse(pending, outcome)
+        made = Accepted((outcome,), State())
+        bodies = self._bodies(command, overlay.stream, made.events)
+        reply = self._accept(pending, overlay.stream, made, bodies)
+        overlay.publish(outcome, command.account_id)
+        self.columns.publish(command.data, overlay.terms, self.position)
+        return reply
 
     def _state(self, command: Command, slot: Slot) -> State:
         res = named_reservation(command)
@@ -326,7 +339,7 @@ class Batch:
         self._first[state.reservation.res] = (state.reservation, position)
         self._fee(event, "fee", position)
 
-    def _extended(self, _event: Event, state: State, _position: int) -> None:
+    def _changed(self, _event: Event, state: State, _position: int) -> None:
         if state.reservation is not None:
             self.overlay.open(state.reservation)
 
@@ -385,7 +398,9 @@ EFFECTS: Mapping[str, Callable[[Batch, Event, State, int], None]] = {
     **dict.fromkeys(CHANGING, Batch._changes_lots),  # noqa: SLF001
     "CreditsRefunded": Batch._refunded,  # noqa: SLF001
     "CreditsReserved": Batch._opened,  # noqa: SLF001
-    "ReservationExtended": Batch._extended,  # noqa: SLF001
+    "ReservationExtended": Batch._changed,  # noqa: SLF001
+    "CallAttached": Batch._changed,  # noqa: SLF001
+    "CallDetached": Batch._changed,  # noqa: SLF001
     "CreditsCharged": Batch._charged,  # noqa: SLF001
     "CreditsReleased": Batch._returned,  # noqa: SLF001
     "ReservationExpired": Batch._returned,  # noqa: SLF001

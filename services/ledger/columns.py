@@ -5,7 +5,9 @@ from typing import Any
 
 import orjson
 
+from libs.events.commands import PublishCatalogueData
 from services.ledger.cold import LotChanges
+from services.ledger.domain.catalogues import Terms
 from services.ledger.domain.notes import Note
 from services.ledger.domain.state import Account, Data, Event, Key, Lot, Refunded, Reservation
 from services.ledger.snapshots import account_state, reservation_state
@@ -31,6 +33,9 @@ class Columns:
         self.refunded: dict[str, tuple[Any, ...]] = {}
         self.granted: list[tuple[Any, ...]] = []
         self.changed_lots: list[tuple[Any, ...]] = []
+        self.published: dict[str, tuple[Any, ...]] = {}
+        self.withdrawn: dict[str, tuple[Any, ...]] = {}
+        self.catalogues: dict[str, str] = {}
         self.standing_changed = False
 
     @property
@@ -46,6 +51,7 @@ class Columns:
             or self.refunded
             or self.granted
             or self.changed_lots
+            or self.published
         )
 
     def open(self, reservation: Reservation, position: int, *, as_opened: bool) -> None:
@@ -91,6 +97,19 @@ class Columns:
     def refund(self, res: str, account_id: str, refunded: Refunded) -> None:
         """What went back of a charge, in all."""
         self.refunded[res] = (bare(res), bare(account_id), *refunded)
+
+    def publish(self, data: PublishCatalogueData, terms: Terms, position: int) -> None:
+        """A catalogue that became known, those that it ends, and its text if it came with it."""
+        effective_from = instant(terms[data.hash].effective_from)
+        self.published[data.hash] = (data.hash, position, effective_from, None)
+        for name in data.withdraws:
+            at = instant(str(terms[name].withdrawn_from))
+            if name in self.published:  # an update does not see what its statement inserts
+                self.published[name] = (*self.published[name][:3], at)
+            else:
+                self.withdrawn[name] = (name, at)
+        if data.text is not None:
+            self.catalogues[data.hash] = data.text
 
     def lots(self, changes: LotChanges) -> None:
         for (account_id, _), (lot, position) in changes.made.items():
@@ -216,6 +235,9 @@ class Columns:
             arguments += transposed(list(self.refunded.values()), 5)
             arguments += transposed(self.granted, 11)
             arguments += transposed(self.changed_lots, 5)
+            arguments += transposed(list(self.published.values()), 4)
+            arguments += transposed(list(self.withdrawn.values()), 2)
+            arguments += transposed(list(self.catalogues.items()), 2)
         return arguments
 
 

@@ -21,6 +21,7 @@ from libs.runtime.positions import Incarnation
 from services.ledger.batch import Log
 from services.ledger.domain.state import Moment
 from services.ledger.statements import load
+from services.ledger.store import Slot
 
 SQL = load("incarnations.sql")
 KIND = "StartIncarnation"
@@ -29,18 +30,18 @@ REASON = "stream_rebuilt"
 
 
 async def begin(
-    connection: "asyncpg.Connection[Any]", log: Log, wanted: Incarnation, now: Moment
+    connection: "asyncpg.Connection[Any]", log: Log, stream: Slot, wanted: Incarnation, now: Moment
 ) -> tuple[Any, ...] | None:
     """Append IncarnationStarted at the log's end; None when that life, or a later one, is lived.
 
-    Returns the event as it was appended: position, account, version, type code, body, hash.
+    `stream` is where the partition's own events end. Returns the event as it was appended:
+    position, account, version, type code, body, hash.
 
     Raises asyncpg.PostgresError, after which the outcome may be unknown.
     """
     if wanted.number <= log.incarnation:
         return None
     command = _command(log.partition, wanted)
-    previous = await _started(connection, log.partition, log.incarnation)
     body = {
         "account_id": command.account_id,
         "causation": None,
@@ -55,16 +56,16 @@ async def begin(
         "occurred_at": now.text,
         "partition": log.partition,
         "position": log.position + 1,
-        "prev": previous["hash"].hex() if previous else GENESIS,
+        "prev": stream.head.hex() if stream.version else GENESIS,
         "traceparent": None,
         "type": EVENT,
         "type_version": 1,
-        "version": previous["version"] + 1 if previous else 1,
+        "version": stream.version + 1,
     }
     raw = canonical(body)
-    stream = stream_uuid(command.account_id).hex
+    own = stream_uuid(command.account_id).hex
     digest = hashlib.sha256(raw).digest()
-    event = (body["position"], stream, body["version"], TYPE_CODES[EVENT], raw, digest)
+    event = (body["position"], own, body["version"], TYPE_CODES[EVENT], raw, digest)
     await connection.execute(
         SQL["start"],
         log.partition,

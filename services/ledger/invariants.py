@@ -58,6 +58,7 @@ _BY_COLUMN: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             "data.res", "a reservation ends once", "a reservation is opened first, by its account",
+            "a reservation outlasts its calls", "data.catalogue", "data.call_id", "data.until",
             "open reservations add up to reserved",
         ),
         "reservations_end_once",
@@ -65,7 +66,7 @@ _BY_COLUMN: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             "a charge is what hold and balance gave", "a late charge is within the hold",
-            "refunds stay within the charge",
+            "attached calls stay within the ceiling", "refunds stay within the charge",
         ),
         "charges_bounded",
     ),

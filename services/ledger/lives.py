@@ -88,7 +88,7 @@ class Lives:
             self._take(account, life, int(data["added"]), at)
         elif kind == "CreditsRefunded":
             self._refund(account, life, data)
-        elif kind != "CreditsReserved":
+        elif kind not in CALLS | {"CreditsReserved"}:
             self._end(account, life, kind, data)
             life.state = LIVES[kind]
             if self._forget and life.state != "expired":
@@ -183,9 +183,14 @@ def _limited(limits: Data | None) -> bool:
 
 CAPS = ("cap_total", "cap_day", "cap_month")
 
+CALLS = frozenset({"CallAttached", "CallDetached"})
+"""They move nothing; the fold follows them."""
+
 LIVES: Mapping[str, str] = {
     "CreditsReserved": "open",
     "ReservationExtended": "open",
+    "CallAttached": "open",
+    "CallDetached": "open",
     "CreditsCharged": "settled",
     "CreditsReleased": "released",
     "ReservationExpired": "expired",
@@ -196,6 +201,8 @@ LIVES: Mapping[str, str] = {
 ALLOWED = frozenset(
     {
         ("open", "ReservationExtended"),
+        ("open", "CallAttached"),
+        ("open", "CallDetached"),
         ("open", "CreditsCharged"),
         ("open", "CreditsReleased"),
         ("open", "ReservationExpired"),

@@ -3,18 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 from libs.events.commands import Clawback, ReverseClawback
+from libs.events.ids import partition_stream
 from services.ledger.answers import Recorded
-from services.ledger.batch import NEED_LOTS, Loaded, Pending, named_reservation, start_key
+from services.ledger.batch import Loaded, Pending
 from services.ledger.command_key import CommandKey, key_of
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.pasts import ended
 from services.ledger.domain.state import Lot, Past, Refunded
+from services.ledger.named import NEED_LOTS, is_derived, named_reservation, start_key
 from services.ledger.store import CommandRow, Store
 from services.ledger.working_set import WorkingSet
 
 Named = tuple[str, str]
 """(account_id, res)."""
-NOTHING = Loaded({}, {}, {}, {})
+NOTHING = Loaded({}, {}, {}, {}, {})
 ENDS = {
     "ExpireReservation": "ReservationExpired",
     "Release": "CreditsReleased",
@@ -36,6 +38,7 @@ async def load(
     # Not a difference of sets: that would go over the whole cache.
     accounts = working.accounts
     missing = {p.command.account_id for p in batch if p.command.account_id not in accounts}
+    missing.discard(partition_stream(store.partition))  # no account: it has no row of its own
     if missing:
         accounts.update(await store.accounts(missing))
     starts = [start for p in batch if (start := start_key(p.command))]
@@ -43,8 +46,10 @@ async def load(
         rows = {**rows, **await store.commands(starts)}
     closed = _on_closed(working, batch, rows)
     rare = [p for p in batch if p.command.kind in NEED_LOTS and p.key not in rows]
+    derived = [p.command.caller_id for p in batch if is_derived(p.command)]
+    owners = await store.owners(derived) if derived else {}
     if not closed and not rare and not rows:
-        return NOTHING
+        return NOTHING._replace(owners=owners) if owners else NOTHING
     past_rows = await _past_rows(store, closed)
     refunds = {_named(p) for p in rare if p.command.kind == "Refund"} & closed
     events = await _events(store, rows, past_rows, refunds)
@@ -57,7 +62,7 @@ async def load(
     }
     pasts.update(await _given_back(store, pasts))
     lots = await _lots(store, rare, {named: pasts[named] for named in refunds}) if rare else {}
-    return Loaded(rows, events, pasts, lots)
+    return Loaded(rows, events, pasts, lots, owners)
 
 
 def _named(pending: Pending) -> Named:

@@ -30,7 +30,7 @@ where c.caller_id = $1 and c.kind = $2 and c.account_id = $3
 select reservation_id, partition, account_id, key_id, operation, surface, model, status, state,
   reserved, charge, margin, cost_pico, released, refunded, loss, loss_kind, basis, usage, route,
   route_reason, attempts, finish, fee, tags, catalogue, opened_at, closed_at, opened_position,
-  closed_position, available_after
+  closed_position, available_after, calls
 from requests where reservation_id = any($1::uuid[])
 
 -- name: save_requests
@@ -38,13 +38,14 @@ insert into requests (
   reservation_id, partition, account_id, key_id, operation, surface, model, status, state,
   reserved, charge, margin, cost_pico, released, refunded, loss, loss_kind, basis, usage, route,
   route_reason, attempts, finish, fee, tags, catalogue, opened_at, closed_at, opened_position,
-  closed_position, available_after)
+  closed_position, available_after, calls)
 select * from unnest(
   $1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
   $8::smallint[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
   $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::text[], $19::jsonb[],
   $20::text[], $21::text[], $22::jsonb[], $23::text[], $24::jsonb[], $25::jsonb[], $26::text[],
-  $27::timestamptz[], $28::timestamptz[], $29::bigint[], $30::bigint[], $31::bigint[])
+  $27::timestamptz[], $28::timestamptz[], $29::bigint[], $30::bigint[], $31::bigint[],
+  $32::jsonb[])
 on conflict (reservation_id) do update set
   model = excluded.model, status = excluded.status, state = excluded.state,
   reserved = excluded.reserved, charge = excluded.charge, margin = excluded.margin,
@@ -53,7 +54,7 @@ on conflict (reservation_id) do update set
   usage = excluded.usage, route = excluded.route, route_reason = excluded.route_reason,
   attempts = excluded.attempts, finish = excluded.finish, fee = excluded.fee,
   closed_at = excluded.closed_at, closed_position = excluded.closed_position,
-  available_after = excluded.available_after
+  available_after = excluded.available_after, calls = excluded.calls
 
 -- name: save_entries
 -- The unit is the account's; key and operation of a later line are those of its reservation.

@@ -20,7 +20,15 @@ from services.ledger.incarnations import incarnations
 from services.ledger.lists import Lists
 from services.ledger.projections import entries as entry_projection
 from services.ledger.projections import requests as request_projection
-from services.ledger.rows import entry, fitting, id_text, receipt, recharge_policy, time_text
+from services.ledger.rows import (
+    catalogue,
+    entry,
+    fitting,
+    id_text,
+    receipt,
+    recharge_policy,
+    time_text,
+)
 
 __all__ = ["Queries", "QueryError", "Told"]
 
@@ -160,6 +168,16 @@ class Queries(Lists):
             "started_at": attempt["started_at"],
         }
 
+    async def catalogues(self, p: int, _question: q.CataloguesQuestion) -> Told:
+        log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
+        now = self._clock.now()
+        rows = await self._pool.fetch(SQL["catalogues"], p)
+        return Told({"catalogues": fitting(catalogue(row, now) for row in rows)}, log_end)
+
+    async def catalogue(self, p: int, question: q.CatalogueQuestion) -> Told:
+        row = await self._row("unknown_catalogue", "catalogue", p, question.hash)
+        return Told({"hash": question.hash, "text": row["text"]}, row["log_end"] or 0)
+
 
 Answer = Callable[[Queries, int, Any], Awaitable[Told]]
 ANSWERS: Mapping[type[Question], Answer] = {
@@ -178,4 +196,6 @@ ANSWERS: Mapping[type[Question], Answer] = {
     lists.GrantsQuestion: Queries.grants,
     lists.UsageQuestion: Queries.usage,
     lists.FeesQuestion: Queries.fees,
+    q.CataloguesQuestion: Queries.catalogues,
+    q.CatalogueQuestion: Queries.catalogue,
 }

@@ -123,3 +123,12 @@ order by position limit $4
 select distinct on (currency, schedule) currency, schedule, total as minor
 from ledger.fees where account_id = $1 and position <= $2
 order by currency, schedule, position desc
+
+-- name: catalogues
+select hash, effective_from, withdrawn_from, position from ledger.published
+where partition = $1 order by position
+
+-- name: catalogue
+select text, (select position from ledger.events where partition = $1 order by position desc limit 1)
+    as log_end
+from ledger.catalogues where hash = $2

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from libs.events.postings import lines_of
-from services.ledger.replay_state import Account, Grant, Hold, Refunds
+from services.ledger.replay_calls import attached, calls_ended, detached, open_hold
+from services.ledger.replay_catalogues import published, refuse_unsold
+from services.ledger.replay_state import Account, Grant, Hold, Published, Refunds
 
 Data = Mapping[str, Any]
 Found = Callable[[str, object, object], None]
@@ -26,6 +28,7 @@ class Fold:
         self.accounts: dict[str, Account] = {}
         self.holds: dict[str, Hold] = {}
         self.keys: dict[str, dict[str, Any]] = {}
+        self.catalogues: dict[str, Published] = {}
         self.books: dict[tuple[str, str], int] = {}
         """Sum of all postings, by (unit, account of the books)."""
 
@@ -151,16 +154,18 @@ def _granted(fold: Fold, account: Account, event: Data, data: Data) -> None:
 
 def _reserved(fold: Fold, account: Account, event: Data, data: Data) -> None:
     res = data["res"]
+    refuse_unsold(fold, event, data)
     if res in fold.holds:
         fold.found("data.res", res, "not open yet")
     hold = fold.holds[res] = Hold(account.account_id, event["position"])
+    ceiling = data["attached_cost_ceiling"]
+    hold.ceiling = None if ceiling is None else int(ceiling)
     _hold_more(fold, account, hold, data, int(data["amount"]))
 
 
 def _extended(fold: Fold, account: Account, _event: Data, data: Data) -> None:
-    hold = fold.holds.get(data["res"])
-    if hold is None or hold.account_id != account.account_id:
-        fold.found("data.res", data["res"], "an open reservation of this account")
+    hold = open_hold(fold, account, data)
+    if hold is None:
         return
     _hold_more(fold, account, hold, data, int(data["added"]))
     if int(data["total"]) != hold.amount:
@@ -192,7 +197,8 @@ def _close(fold: Fold, account: Account, data: Data, amount: int) -> dict[int, i
     return hold.of
 
 
-def _charged(fold: Fold, account: Account, _event: Data, data: Data) -> None:
+def _charged(fold: Fold, account: Account, event: Data, data: Data) -> None:
+    calls_ended(fold, event, data)
     hold, charge = int(data["reserved_was"]), int(data["charge"])
     late = hold == 0
     if late and data["res"] in fold.holds:
@@ -222,7 +228,8 @@ def _consume(fold: Fold, account: Account, of: dict[int, int], data: Data, charg
     return extra
 
 
-def _released(fold: Fold, account: Account, _event: Data, data: Data) -> None:
+def _released(fold: Fold, account: Account, event: Data, data: Data) -> None:
+    calls_ended(fold, event, data)
     of = _close(fold, account, data, int(data["amount"]))
     returned = parts(data["returned"])
     if returned != of:
@@ -348,4 +355,7 @@ CHANGES: Mapping[str, Change] = {
     "AccountUnfrozen": _unfrozen,
     "KeyIssued": _key_issued,
     "KeyRevoked": _key_revoked,
+    "CataloguePublished": published,
+    "CallAttached": attached,
+    "CallDetached": detached,
 }

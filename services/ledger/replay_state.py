@@ -46,10 +46,25 @@ class Refunds(NamedTuple):
     number: int
 
 
-class Hold:
-    """An open reservation: what it holds, in all and of each grant."""
+class Published:
+    """A catalogue: where it was published, from when it is in force, and from when no more."""
 
-    __slots__ = ("account_id", "amount", "expires_at", "of", "position")
+    __slots__ = ("effective_from", "position", "withdrawn_from")
+
+    def __init__(self, position: int, effective_from: str) -> None:
+        self.position = position
+        self.effective_from = effective_from
+        self.withdrawn_from: str | None = None
+
+    def covers(self, at: str) -> bool:
+        over = self.withdrawn_from is not None and self.withdrawn_from <= at
+        return self.effective_from <= at and not over
+
+
+class Hold:
+    """An open reservation: what it holds, in all and of each grant, and the calls under it."""
+
+    __slots__ = ("account_id", "amount", "calls", "ceiling", "expires_at", "of", "position")
 
     def __init__(self, account_id: str, position: int) -> None:
         self.account_id = account_id
@@ -57,6 +72,9 @@ class Hold:
         self.amount = 0
         self.expires_at = ""
         self.of: dict[int, int] = {}
+        self.ceiling: int | None = None
+        self.calls: dict[str, tuple[int, str, int | None]] = {}
+        """Per call its bound, until when it may run, and its cost once it was detached."""
 
 
 class Account:

@@ -22,7 +22,12 @@ from services.ledger.checks.reading import (
 )
 from services.ledger.checks.report import Difference, Differences
 from services.ledger.checks.shadow import KEYS, Shadow, make_shadows
-from services.ledger.checks.tables import check_accounts, check_keys, check_reservations
+from services.ledger.checks.tables import (
+    check_accounts,
+    check_keys,
+    check_published,
+    check_reservations,
+)
 from services.ledger.replay import Fold
 
 Check = Callable[[Connection, int, Fold, Differences], Awaitable[None]]
@@ -31,6 +36,7 @@ INLINE: Mapping[str, Check] = {
     "accounts": check_accounts,
     "api_keys": check_keys,
     "reservations": check_reservations,
+    "published": check_published,
     "granted": check_lots,
     "refunded": check_refunds,
 }

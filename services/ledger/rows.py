@@ -75,7 +75,7 @@ def receipt(row: Row) -> dict[str, Any]:
         "opened_at": time_text(row["opened_at"]),
         "closed_at": time_text(row["closed_at"]),
         **{name: digits(row[name]) for name in AMOUNTS},
-        **{name: json_value(row[name]) for name in ("usage", "attempts", "fee", "tags")},
+        **{name: json_value(row[name]) for name in ("usage", "attempts", "fee", "tags", "calls")},
     }
     del data["partition"]
     return data
@@ -89,6 +89,16 @@ def recharge_policy(state: Mapping[str, Any]) -> dict[str, Any]:
         "amount": str(state["amount"]),
         "pack": state["pack"],
         "caps": {name: digits(state[f"cap_{name}"]) for name in ("charge", "day", "month")},
+    }
+
+
+def catalogue(row: Row, now: datetime) -> dict[str, Any]:
+    over = row["withdrawn_from"]
+    return {
+        **row,
+        "effective_from": time_text(row["effective_from"]),
+        "withdrawn_from": time_text(over),
+        "in_force": row["effective_from"] <= now and (over is None or now < over),
     }
 
 

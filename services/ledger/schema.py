@@ -239,6 +239,27 @@ refunded = Table(
 )
 """What was given back of each charge that was refunded, in all; written by refunds only."""
 
+published = Table(
+    "published",
+    metadata,
+    column("partition", SmallInteger),
+    column("hash", Text),
+    column("position", Big),
+    column("effective_from", Time),
+    column("withdrawn_from", Time, null=True),
+    PrimaryKeyConstraint("partition", "hash"),
+)
+"""The catalogues that a partition was told to sell by, and from when to when it does."""
+
+catalogues = Table(
+    "catalogues",
+    metadata,
+    column("hash", Text),
+    column("text", Text),
+    PrimaryKeyConstraint("hash"),
+)
+"""What each hash is the SHA-256 of; one row for all partitions."""
+
 projection_positions = Table(
     "projection_positions",
     metadata,
@@ -307,6 +328,7 @@ requests = Table(
     column("opened_position", Big),
     column("closed_position", Big, null=True),
     column("available_after", Big, null=True),
+    column("calls", JSONB, null=True),
     PrimaryKeyConstraint("reservation_id"),
     CheckConstraint("state in ('open', 'settled', 'released', 'expired')", name="state"),
     Index("requests_account_id_opened_position_idx", "account_id", text("opened_position desc")),

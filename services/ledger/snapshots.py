@@ -9,11 +9,13 @@ import orjson
 
 from libs.events.codec import load_event
 from libs.events.times import to_text
+from services.ledger.domain.catalogues import Term
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.reservations import plain_hold
 from services.ledger.domain.state import (
     Account,
     Attempt,
+    Call,
     Counter,
     Due,
     Grant,
@@ -114,12 +116,17 @@ def lot_of(row: Any) -> Lot:
     )
 
 
+def term_of(row: Mapping[str, Any]) -> Term:
+    return Term(to_text(row["effective_from"]), _time(row["withdrawn_from"]))
+
+
 def _time(at: datetime | None) -> str | None:
     return to_text(at) if at is not None else None
 
 
 def reservation_state(reservation: Reservation) -> bytes:
-    return orjson.dumps(tuple(reservation))
+    *values, calls = reservation
+    return orjson.dumps((*values, [tuple(call) for call in calls]))
 
 
 def reservation_of(account_id: str, state: bytes | None, body: bytes | None) -> Reservation:
@@ -132,4 +139,6 @@ def reservation_of(account_id: str, state: bytes | None, body: bytes | None) -> 
         return plain_hold(account_id, data, int(data["amount"]), taken, limited=False)
     values = orjson.loads(state)
     values[5] = tuple((no, part) for no, part in values[5])
+    if len(values) == len(Reservation._fields):  # rows of older versions end before the calls
+        values[-1] = tuple(Call(*call) for call in values[-1])
     return Reservation(*values)

@@ -9,11 +9,14 @@ from uuid import UUID
 import asyncpg
 
 from libs.events.codec import load_event
+from libs.events.commands import KIND_CODES
+from libs.events.ids import caller_bytes, partition_stream, stream_uuid
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare, literal, transposed
 from services.ledger.command_key import CommandKey, key_columns, key_in_row
+from services.ledger.domain.catalogues import Terms
 from services.ledger.domain.state import Account, Data, Lot, Refunded, Reservation
-from services.ledger.snapshots import account_of, lot_of, reservation_of
+from services.ledger.snapshots import account_of, lot_of, reservation_of, term_of
 from services.ledger.statements import load
 
 LOCK_SPACE = 1
@@ -35,6 +38,10 @@ class Slot(NamedTuple):
     version: int
     head: bytes
     position: int
+
+
+NO_STREAM = Slot(None, 0, bytes(32), 0)
+"""Of a partition that has no event of its own yet."""
 
 
 class LogEnd(NamedTuple):
@@ -173,6 +180,24 @@ class Store:
             if number % BREATH == 0:
                 await asyncio.sleep(0)  # pings are answered also while a million are read
         return reservations
+
+    async def owners(self, reservations: Iterable[str]) -> dict[str, str]:
+        """The account that opened a reservation by each of these ids, if one ever did."""
+        ids = [bare(res) for res in reservations]
+        rows = await self.connection.fetch(SQL["owners"], ids, KIND_CODES["Reserve"])
+        return {f"req_{row[0].hex}": f"acct_{row[1].hex}" for row in rows}
+
+    async def catalogues(self) -> Terms:
+        """What this partition was ever told to sell by."""
+        rows = await self.connection.fetch(SQL["published"], self.partition)
+        return {row["hash"]: term_of(row) for row in rows}
+
+    async def stream_end(self, incarnation: int) -> Slot:
+        """Where the stream of the partition's own events ends."""
+        own, caller = partition_stream(self.partition), f"incarnation:{incarnation}"
+        key = UUID(bytes=caller_bytes(caller)), KIND_CODES["StartIncarnation"], stream_uuid(own)
+        row = await self.connection.fetchrow(SQL["stream_end"], self.partition, *key)
+        return Slot(None, row["version"], row["hash"], row["position"]) if row else NO_STREAM
 
     async def events(self, positions: Sequence[int]) -> dict[int, Recorded]:
         rows = await self.connection.fetch(SQL["events_by_position"], self.partition, positions)

@@ -23,7 +23,12 @@ from services.ledger.checks.reading import (
 )
 from services.ledger.checks.report import Difference, Differences
 from services.ledger.checks.shadow import KEYS, Shadow, make_shadows
-from services.ledger.checks.tables import check_accounts, check_keys, check_reservations
+from services.ledger.checks.tables import (
+    check_accounts,
+    check_keys,
+    check_published,
+    check_reservations,
+)
 from services.ledger.invariants import INVARIANTS
 
 STRANGERS = """
@@ -33,6 +38,7 @@ select distinct name, partition from (
   union all select 'ledger.reservations', partition from ledger.reservations
   union all select 'ledger.api_keys', partition from ledger.api_keys
   union all select 'ledger.fee_entries', partition from ledger.fee_entries
+  union all select 'ledger.published', partition from ledger.published
   union all select 'ledger.granted', partition from ledger.granted
   union all select 'ledger.refunded', partition from ledger.refunded
   union all select 'ledger.entries', partition from ledger.entries
@@ -42,6 +48,8 @@ select distinct name, partition from (
   union all select 'ledger.fees', partition from ledger.fees
 ) as rows where partition < 0 or partition >= $1
 """
+
+CHECKS = (check_accounts, check_reservations, check_keys, check_published)
 
 PROJECTED = "projections_equal_replay"
 NOT_OF_THE_LOG = "no_overdue_reservation"
@@ -156,7 +164,7 @@ class Part:
         if self.shadow is not None:
             await self.shadow.begin()
         await self._fold(differences)
-        for check in (check_accounts, check_reservations, check_keys, check_lots, check_refunds):
+        for check in (*CHECKS, check_lots, check_refunds):
             await check(self.connection, log.partition, log.fold, differences)
         if self.shadow is not None:
             await check_no_fees_after(self.connection, log.partition, log.position, differences)

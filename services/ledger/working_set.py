@@ -6,8 +6,16 @@ from typing import NewType, TypeVar
 
 from services.ledger.command_key import CommandKey
 from services.ledger.deadlines import Deadlines
-from services.ledger.domain.state import Past, Reservation
-from services.ledger.store import Slot
+from services.ledger.domain.catalogues import (
+    NONE,
+    NOTHING_IN_FORCE,
+    InForce,
+    Terms,
+    evolve_published,
+    in_force,
+)
+from services.ledger.domain.state import Event, Past, Reservation
+from services.ledger.store import NO_STREAM, Slot
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -34,6 +42,9 @@ class WorkingSet:
         self.reservations: dict[str, Reservation] = {}
         self.deadlines = Deadlines()
         self.commands: dict[CommandKey, Remembered] = {}
+        self.terms: Terms = NONE
+        self.in_force = NOTHING_IN_FORCE
+        self.stream = NO_STREAM
         self._accounts_in_memory = accounts_in_memory
         self._commands_in_memory = commands_in_memory
 
@@ -46,6 +57,7 @@ class WorkingSet:
             self._drop(res)
         self.hold(overlay.opened)
         self.commands.update(overlay.commands)
+        self.terms, self.in_force, self.stream = overlay.terms, overlay.in_force, overlay.stream
         _evict(self.accounts, self._accounts_in_memory)
         _evict(self.commands, self._commands_in_memory)
 
@@ -56,6 +68,10 @@ class WorkingSet:
                 self._drop(res)
             self.deadlines.add(reservation)
         self.reservations.update(opened)
+
+    def know(self, terms: Terms, stream: Slot) -> None:
+        """Take in the catalogues of the partition, and the end of its own stream of events."""
+        self.terms, self.in_force, self.stream = terms, NOTHING_IN_FORCE._replace(until=""), stream
 
     def _drop(self, res: str) -> None:
         reservation = self.reservations.pop(res, None)
@@ -90,6 +106,21 @@ class Overlay:
         self.opened: dict[str, Reservation] = {}
         self.closed: dict[str, Past] = {}
         self.commands: dict[CommandKey, Remembered] = {}
+        before = under or base
+        self.terms: Terms = before.terms
+        self.in_force: InForce = before.in_force
+        self.stream: Slot = before.stream
+
+    def at(self, now: str) -> None:
+        """See which catalogues are in force at the moment of the batch."""
+        if self.in_force.until is not None and self.in_force.until <= now:
+            self.in_force = in_force(self.terms, now)
+
+    def publish(self, event: Event, own: str) -> None:
+        """Take in a catalogue and the new end of the partition's own stream, called `own`."""
+        self.terms = evolve_published(self.terms, event.data, event.occurred_at)
+        self.in_force = in_force(self.terms, event.occurred_at)
+        self.stream = self.accounts.pop(own)
 
     def slot(self, account_id: str) -> Slot | None:
         found = self.accounts.get(account_id)
@@ -113,6 +144,13 @@ class Overlay:
                 return None
             found = under.opened.get(res)
         return found or self.base.reservations.get(res)
+
+    def ended(self, res: str) -> Past | None:
+        """What became of a reservation that a batch not yet merged closed."""
+        found = self.closed.get(res)
+        if found is None and self.under is not None:
+            found = self.under.closed.get(res)
+        return found
 
     def open(self, reservation: Reservation) -> None:
         self.opened[reservation.res] = reservation

@@ -25,7 +25,7 @@ from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
 from services.ledger.incarnations import begin
 from services.ledger.load import NOTHING, load
-from services.ledger.store import Store, is_definite, is_fenced, is_full, is_repeat
+from services.ledger.store import Slot, Store, is_definite, is_fenced, is_full, is_repeat
 from services.ledger.working_set import WorkingSet
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ class Writer:
         # At once: expiry runs beside this, and must never see a reservation missing that is open.
         self.working.forget()
         self.working.hold(open_reservations)
+        terms, end = await self.store.catalogues(), await self.store.stream_end(self.incarnation)
+        self.working.know(terms, end)
         await self._ensure_room()
 
     async def run(self, drained: asyncio.Event) -> None:
@@ -147,13 +149,14 @@ class Writer:
         moment = self.now()
         end = Log(self.store.partition, self.incarnation, self.position)
         try:
-            started = await begin(self.store.connection, end, wanted, moment)
+            started = await begin(self.store.connection, end, self.working.stream, wanted, moment)
         except asyncpg.PostgresError as error:
             raise NotLeading(f"incarnation {wanted.number} could not begin: {error!r}") from error
         if started is None:
             return
         self.position, self.last_at = started[0], moment.at
         self.incarnation = wanted.number
+        self.working.stream = Slot(None, started[2], started[5], started[0])
         log.warning("partition %d: incarnation %d begins at position %d",
                     end.partition, wanted.number, self.position)  # fmt: skip
         committed_events.inc()

@@ -211,7 +211,12 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     "ResumeRecharge": ("resume-1", {"reason": "card_changed"}),
     "PublishCatalogue": (
         f"catalogue:{CATALOGUE}:0",
-        {"hash": CATALOGUE, "effective_from": LATER, "withdraws": [OLD_CATALOGUE]},
+        {
+            "hash": CATALOGUE,
+            "effective_from": LATER,
+            "withdraws": [OLD_CATALOGUE],
+            "text": None,
+        },
     ),
     "ExpireReservation": (f"expire:{RES}", {"res": RES}),
     "ExpireGrant": (f"expire_grant:{ACCOUNT}:1", {"grant_no": 1}),

@@ -34,6 +34,8 @@ class World:
     customers: list[Customer] = field(default_factory=list)
     journal: list[Command] = field(default_factory=list)
     replaying: int = 0
+    catalogues: list[str] = field(default_factory=lambda: [d.CATALOGUE])
+    """Those that were ever published, in force or not; the first is for good."""
 
     def new_id(self, prefix: str) -> str:
         return f"{prefix}_{self.rng.getrandbits(128):032x}"
@@ -52,6 +54,11 @@ class World:
                 if await self.wire.ask("journal", command, 10.0) is None:
                     self.journal.append(command)
             self.replaying = 0
+
+    async def publish(self) -> None:
+        """Nothing can be held before the partition sells by the catalogue."""
+        while await self.wire.ask("setup", d.publish(0), 20.0) is None:
+            pass
 
     async def open_customer(self) -> None:
         customer = Customer(self.new_id("acct"))
@@ -74,7 +81,7 @@ class World:
         rotates = rng.choice(customer.keys) if customer.keys and rng.random() < 0.7 else None
         command = d.issue_key(
             customer.account_id, key_id, self.deadline(), rotates=rotates,
-            overlap_ms=rng.randrange(5000), **caps,
+            overlap_ms=rng.randrange(5000), purpose=rng.choice(("inference", "service")), **caps,
         )  # fmt: skip
         answer = await self.ask(who, command)
         if answer is not None and answer["reply"] == "Issued":
@@ -128,6 +135,7 @@ class Caller:
             (self._correct, 1),
             (self._meddle, 2),
             (self._configure_recharge, 2),
+            (self._publish, 1),
             (self._recharge, 4),
         ]
 
@@ -144,6 +152,8 @@ class Caller:
             customer.account_id, rng.choice(customer.keys[-3:]), amount, deadline, res=res,
             at_least=rng.randrange(1, amount + 1), hold_ms=rng.randrange(200, 6000),
             at_deadline=rng.choice(("release", "charge")), fee=rng.choice((None, FEE)),
+            attached_cost_ceiling=rng.choice((None, 300)),
+            catalogue=rng.choice((d.CATALOGUE, *world.catalogues[-2:])),
         )  # fmt: skip
         answer = await world.ask(self.name, command, 4.0)
         if answer is None:
@@ -156,6 +166,8 @@ class Caller:
         held, fate = int(answer["data"]["amount"]), rng.random()
         if fate < 0.2:
             await self._extend(customer, res, held)
+        if command.data.attached_cost_ceiling and fate < 0.6:
+            await self._call(customer, res)
         if fate < 0.1:
             return  # the client died; its hold expires
         if rng.random() < 0.1:
@@ -173,6 +185,22 @@ class Caller:
             deadline=self.world.deadline(),
         )  # fmt: skip
         await self.world.ask(self.name, command, 4.0)
+
+    async def _call(self, customer: Customer, res: str) -> None:
+        """One call under the hold; its caller may forget it, or be told late that it may run."""
+        rng, call = self.rng, f"call-{self.rng.getrandbits(64):016x}"
+        bound, deadline = rng.randrange(200), self.world.deadline()
+        command = d.attach(
+            customer.account_id, res, call, bound, deadline, hold_ms=rng.randrange(1, 800)
+        )
+        answer = await self.world.ask(self.name, command, 4.0)
+        if answer is None or answer["reply"] == "Attached":
+            await asyncio.sleep(rng.expovariate(10))
+            if rng.random() < 0.9:
+                cost = 0 if answer is None else rng.randrange(bound + 20)
+                command = d.detach(customer.account_id, res, call, cost)
+                if await self.world.ask(self.name, command, 2.0) is None:
+                    self.world.journal.append(command)
 
     async def _close(self, customer: Customer, res: str, held: int) -> None:
         rng = self.rng
@@ -256,6 +284,17 @@ class Caller:
         other = self.rng.choice(self.world.customers)
         if other is not customer and other.settled:
             await self._say(d.settle(customer.account_id, self.rng.choice(other.settled), 10))
+
+    async def _publish(self, _customer: Customer) -> None:
+        """A new catalogue, soon or at once; it may end the one before it."""
+        world, rng = self.world, self.rng
+        soon = world.wire.ledger_now() + timedelta(seconds=rng.uniform(-1, 3))
+        ends = [
+            name for name in world.catalogues[-1:] if name != d.CATALOGUE and rng.random() < 0.7
+        ]
+        name = f"{rng.getrandbits(256):064x}"
+        await self._say(d.publish(0, name, effective_from=soon, withdraws=ends))
+        world.catalogues.append(name)
 
     async def _configure_recharge(self, customer: Customer) -> None:
         rng = self.rng

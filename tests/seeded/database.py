@@ -14,12 +14,14 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from libs.events.commands import KIND_CODES
 from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare, instant
 from services.ledger.command_key import CommandKey, key_columns
+from services.ledger.domain.catalogues import Terms
 from services.ledger.domain.state import Data, Lot, Refunded, Reservation
-from services.ledger.snapshots import account_of, lot_of, reservation_of
-from services.ledger.store import CommandRow, LogEnd, Slot
+from services.ledger.snapshots import account_of, lot_of, reservation_of, term_of
+from services.ledger.store import NO_STREAM, CommandRow, LogEnd, Slot
 
 INJECTED = "40P01"
 """The SQLSTATE of an injected refusal: a deadlock, as definite as it is innocent."""
@@ -52,6 +54,7 @@ class Database:
     fees: list[tuple[Any, ...]] = field(default_factory=list)
     refunds: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     lots: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    published: dict[str, dict[str, Any]] = field(default_factory=dict)
     holder: "Session | None" = None
     refusals: int = 0
     answers_before_commit: bool = False
@@ -88,6 +91,13 @@ class Database:
                 self.keys[key_id].update(status=status, expires_at=expires_at)
         self.notes.update(row[0] for row in columns.notes)
         self.fees += columns.fees
+        for name, position, effective_from, withdrawn_from in columns.published.values():
+            self.published[name] = {
+                "position": position, "effective_from": effective_from,
+                "withdrawn_from": withdrawn_from,
+            }  # fmt: skip
+        for name, at in columns.withdrawn.values():
+            self.published[name]["withdrawn_from"] = at
         for row in columns.refunded.values():
             self.refunds[row[0]] = row
         for account, _, *lot in columns.granted:
@@ -105,6 +115,7 @@ class Database:
         _unique("commands", [row[:3] for row in columns.commands], self.commands)
         _unique("reservations", [row[0] for row in columns.opened], self.reservations)
         _unique("api_keys", [row[0] for row in columns.issued], self.keys)
+        _unique("published", list(columns.published), self.published)
         _unique("notes", [row[0] for row in columns.notes], self.notes)
         _unique("granted", [(row[0], row[2]) for row in columns.granted], self.lots)
         once = {row[0] for row in columns.accounts}
@@ -207,6 +218,26 @@ class Session:
             for account, position, _, _, state in database.reservations.values()
         ]
         return {reservation.res: reservation for reservation in reservations}
+
+    async def owners(self, reservations: Iterable[str]) -> dict[str, str]:
+        ids = {bare(res) for res in reservations}
+        reserve = KIND_CODES["Reserve"]
+        return {
+            f"req_{caller}": f"acct_{account}"
+            for caller, kind, account in self._alive().commands
+            if kind == reserve and caller in ids
+        }
+
+    async def catalogues(self) -> Terms:
+        return {name: term_of(row) for name, row in self._alive().published.items()}
+
+    async def stream_end(self, _incarnation: int) -> Slot:
+        database = self._alive()
+        last = max((row["position"] for row in database.published.values()), default=0)
+        if not last:
+            return NO_STREAM
+        _, version, _, _, head = database.events[last]
+        return Slot(None, version, head, last)
 
     async def events(self, positions: Sequence[int]) -> dict[int, Recorded]:
         rows, found = self._alive().events, {}

@@ -46,6 +46,7 @@ async def _story(refused: bool) -> Database:
     database, clock = Database(random.Random(1), Chances(0, 0, 0, 0)), ManualClock(START)
     writer, expiry = await _lead(SlowSession(database), clock)
     commands = [
+        d.publish(0),
         d.open_account(ACCOUNT, initial=100),
         d.issue_key(ACCOUNT, KEY, clock.now()),
         d.reserve(ACCOUNT, KEY, 60, clock.now(), res=RES),

@@ -70,7 +70,10 @@ ARGUMENTS = {
         ends=MINUTES,
         at=st.sampled_from(["release", "charge"]),
         fee=st.booleans(),
+        ceiling=st.one_of(st.none(), AMOUNT),
     ),
+    "attach": given(which=WHICH, bound=st.integers(0, 150), minutes=st.integers(1, 20)),
+    "detach": given(which=WHICH, cost=st.integers(0, 200)),
     "extend": given(which=WHICH, more=st.integers(0, 100), ends=MINUTES, used=AMOUNT),
     "settle": given(which=WHICH, charge=st.integers(0, 400)),
     "settle_late": given(which=WHICH, charge=st.integers(0, 400)),
@@ -85,19 +88,20 @@ ARGUMENTS = {
 }
 STEPS = (
     *["reserve"] * 9, *["grant"] * 6, *["settle"] * 5, *["expire", "extend", "refund", "claim"] * 4,
-    *["release", "reverse", "settle_late", "unfreeze"] * 2, *["refund_late", "close"] * 4,
+    *["release", "reverse", "settle_late", "unfreeze", "detach"] * 2, "attach", *["refund_late", "close"] * 4,
     "time_passes", "correct", "issue_key", "rotate_key", "revoke_key", "freeze", "limit",
 )  # fmt: skip
 """Each as often as it helps: most of them do nothing to an account without credits."""
-OF_HOLDS = frozenset(
-    {"extend", "settle", "settle_late", "release", "expire", "refund", "refund_late"}
-)
+OF_HOLDS = frozenset({
+    "extend", "attach", "detach", "settle", "settle_late", "release", "expire", "refund",
+    "refund_late",
+})  # fmt: skip
 
 
 MOVEMENTS = {
     "AccountOpened", "AccountClosed", "AccountFrozen", "AccountUnfrozen", "KeyIssued", "KeyRevoked",
     "SpendLimitsSet", "CreditsGranted", "CreditsReserved", "ReservationExtended", "CreditsCharged",
-    "CreditsReleased", "ReservationExpired", "CreditsRefunded", "CreditsExpired",
+    "CallAttached", "CallDetached", "CreditsReleased", "ReservationExpired", "CreditsRefunded", "CreditsExpired",
     "CreditsClawedBack", "ClawbackReversed", "a child", "a late charge", "an overrun",
     "a fee once more", "something due", "a shortfall",
 }  # fmt: skip
@@ -165,7 +169,7 @@ class Machine(RuleBasedStateMachine):
     def issue_key(self, cap, cap_day, old=None):
         name = f"key_{len(self.model.keys) + 1:032x}"
         command = d.issue_key(
-            ACCOUNT, name, self.rules.at, cap_total=cap, cap_day=cap_day, rotates=old,
+            ACCOUNT, name, self.rules.at, cap_total=cap, cap_day=cap_day, rotates=old, purpose="service",
             overlap_ms=10 * 60_000,
         )  # fmt: skip
         self.both(command, "issue_key", name, cap, cap_day, old)
@@ -190,14 +194,15 @@ class Machine(RuleBasedStateMachine):
         data = {"day": day, "month": month, "alerts": []}
         self.both(self.say(c.SetSpendLimits, data, "limits"), "limit", day, month)
 
-    def reserve(self, which, amount, percent, ends, at, fee):
+    def reserve(self, which, amount, percent, ends, at, fee, ceiling):
         res, name = f"req_{len(self.rules.events):032x}", self.key(which)
         at_least = max(1, amount * percent // 100)
         command = d.reserve(
             ACCOUNT, name, amount, self.rules.at, res=res, at_least=at_least,
             hold_ms=ends * 60_000, at_deadline=at, fee=FEE if fee else None,
+            attached_cost_ceiling=ceiling,
         )  # fmt: skip
-        self.both(command, "reserve", res, name, amount, at_least, ends, at, fee=fee)
+        self.both(command, "reserve", res, name, amount, at_least, ends, at, ceiling, fee=fee)
 
     def extend(self, which, more, ends, used):
         res = self.hold(which)
@@ -205,6 +210,18 @@ class Machine(RuleBasedStateMachine):
         data = {"res": res, "total": total, "hold_ms": ends * 60_000, "used_so_far": used}
         command = self.say(c.Extend, data, f"extend:{res}:1", deadline=self.rules.at)
         self.both(command, "extend", res, total, ends, used)
+
+    def attach(self, which, bound, minutes):
+        res, call = self.hold(which), f"call-{len(self.rules.events)}"
+        hold_ms = minutes * 60_000
+        command = d.attach(ACCOUNT, res, call, bound, self.rules.at, hold_ms=hold_ms)
+        self.both(command, "attach", res, call, bound, minutes)
+
+    def detach(self, which, cost):
+        """One of the calls of a hold; of one without calls, a call it never had."""
+        res = self.hold(which)
+        call = next(reversed(self.model.holds[res]["calls"]), "none")
+        self.both(d.detach(ACCOUNT, res, call, cost), "detach", res, call, cost)
 
     def settle(self, which, charge):
         res = self.hold(which)

@@ -13,7 +13,7 @@ from tests.seeded.tiny_words import Refused, burn_order, day_of, month_of
 CHILD_LIFE = 30 * 24 * 60
 """Minutes that what comes back to an expired grant can be spent."""
 WHEN_CLOSED = frozenset(
-    {"freeze", "unfreeze", "revoke_key", "settle", "release", "expire", "claim"}
+    {"freeze", "unfreeze", "revoke_key", "settle", "release", "detach", "expire", "claim"}
 )
 """What may still be told to a closed account."""
 
@@ -137,8 +137,9 @@ class TinyModel(TinyClaims):
         self.take(amount)
 
     def reserve(
-        self, res: str, name: str, amount: int, at_least: int, ends: int, at: str, *, fee: bool
-    ) -> None:
+        self, res: str, name: str, amount: int, at_least: int, ends: int, at: str, ceiling: int | None,
+        *, fee: bool,
+    ) -> None:  # fmt: skip
         key = self.keys[name]
         room = self.room(key)
         if self.frozen or not self.is_live(key) or min(self.available, room) < at_least:
@@ -150,6 +151,7 @@ class TinyModel(TinyClaims):
             "used": 0, "at": at, "key": name, "day": self.day, "spent": held, "paid": 0,
             "lineage": key["lineage"] if capped else None, "kept": [], "refunded": 0,
             "limited": self.limits != {"day": None, "month": None}, "fee": fee, "accrued": fee,
+            "ceiling": ceiling, "calls": {},
         }  # fmt: skip
         self.fees += fee
 
@@ -166,6 +168,25 @@ class TinyModel(TinyClaims):
         hold["spent"] += added
         hold["ends"] = max(hold["ends"], self.now + ends)
         hold["used"] = max(hold["used"], used)
+
+    def attach(self, res: str, call: str, bound: int, minutes: int) -> None:
+        hold = self.holds[res]
+        if hold["state"] != "open" or self.frozen or hold["ends"] < self.now + minutes:
+            raise Refused
+        cost = sum(call["cost"] for call in hold["calls"].values())
+        if not self.is_live(self.keys[hold["key"]]) or cost + bound > (hold["ceiling"] or -1):
+            raise Refused
+        hold["calls"][call] = {"cost": bound, "ends": self.now + minutes}
+
+    def detach(self, res: str, call: str, cost: int) -> None:
+        hold = self.holds[res]
+        if hold["state"] != "open" or call not in hold["calls"]:
+            raise Refused
+        hold["calls"][call] = {"cost": cost, "ends": self.now}
+
+    def wait_for_calls(self, hold: dict[str, Any]) -> None:
+        if hold["state"] == "open" and any(c["ends"] > self.now for c in hold["calls"].values()):
+            raise Refused
 
     def end(self, hold: dict[str, Any], state: str, charge: int) -> None:
         """Of what is held `charge` is kept, from the front; the rest goes where it came from."""
@@ -193,6 +214,7 @@ class TinyModel(TinyClaims):
             return
         if hold["state"] != "open":
             raise Refused
+        self.wait_for_calls(hold)
         extra = min(max(0, charge - hold["held"]), self.available)
         above = self.take(extra)
         self.end(hold, "settled", min(charge, hold["held"]))
@@ -203,6 +225,7 @@ class TinyModel(TinyClaims):
     def release(self, res: str) -> None:
         if self.holds[res]["state"] != "open":
             raise Refused
+        self.wait_for_calls(self.holds[res])
         self.end(self.holds[res], "released", 0)
         self.accrue(self.holds[res], accrued=False)
 

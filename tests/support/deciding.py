@@ -24,6 +24,9 @@ from services.ledger.domain.state import (
 )
 
 CATALOGUE = "c" * 64
+AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
+HELD = ("CreditsReserved", "ReservationExtended", "CallAttached", "CallDetached")
+"""The events after which a reservation stands open, and changed."""
 
 
 def _folded(state: State, decision: Accepted) -> State:
@@ -84,7 +87,7 @@ class Rules:
         self.accounts[account.account_id] = account
         for event in decision.events:
             self.events.append(event)
-            if event.type in ("CreditsReserved", "ReservationExtended"):
+            if event.type in HELD:
                 self.reservations[event.data["res"]] = decision.state.reservation
             if event.type in CLOSING:
                 self._end(event)
@@ -115,6 +118,13 @@ def command(
 def open_account(account_id: str, unit: str = "USD", initial: int | None = None) -> c.Command:
     data = {"unit": unit, "plan": "payg", "catalogue": CATALOGUE, "initial": initial}
     return command(c.OpenAccount, account_id, data, caller_id=account_id)
+
+
+def publish(partition: int, catalogue: str = CATALOGUE, **data: Any) -> c.Command:
+    """Tell a partition to sell by a catalogue, at once."""
+    given = {"hash": catalogue, "effective_from": AT_ONCE, **data}
+    caller = f"catalogue:{catalogue}:{partition}"
+    return command(c.PublishCatalogue, f"part_{partition}", given, caller_id=caller)
 
 
 def issue_key(account_id: str, key_id: str, deadline: datetime, **data: Any) -> c.Command:
@@ -156,6 +166,19 @@ def settle(account_id: str, res: str, charge: int, **data: Any) -> c.Command:
 def release(account_id: str, res: str, **data: Any) -> c.Command:
     given = {"res": res, "reason_code": "provider_failed", **data}
     return command(c.Release, account_id, given, caller_id=res)
+
+
+def attach(
+    account_id: str, res: str, call: str, bound: int, deadline: datetime, *, hold_ms: int = 30_000
+) -> c.Command:
+    data = {"res": res, "call_id": call, "cost_bound": bound, "hold_ms": hold_ms}
+    caller = f"attach:{call}"
+    return command(c.Attach, account_id, data, caller_id=caller, deadline=deadline)
+
+
+def detach(account_id: str, res: str, call: str, cost: int, **data: Any) -> c.Command:
+    given = {"res": res, "call_id": call, "cost": cost, **data}
+    return command(c.Detach, account_id, given, caller_id=f"detach:{call}")
 
 
 def expire(account_id: str, res: str) -> c.Command:

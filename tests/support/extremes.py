@@ -20,7 +20,7 @@ LONG = "~" * 128
 FEE = {"currency": "USD", "minor": 10**15, "schedule": "s" * 64}
 TRIES = [{"upstream": "u" * 64, "status": 599, "reason": "r" * 64}] * 16
 OFTEN = (
-    "GrantCredits", "Reserve", "Reserve", "Extend", "Settle", "Release", "Refund", "Refund", "UnfreezeAccount",
+    "GrantCredits", "Reserve", "Reserve", "Attach", "Detach", "Extend", "Extend", "Settle", "Release", "Refund", "Refund", "UnfreezeAccount",
     "ExpireReservation", "StartRecharge", "RecordRechargeFailure", "ResumeRecharge", "IssueKey",
 )  # fmt: skip
 SELDOM = frozenset({"CloseAccount", "FreezeAccount", "RevokeKey"})
@@ -35,6 +35,7 @@ class Extremes:
         self.accounts = [account_in(0) for _ in range(2)]
         self.keys: dict[str, list[str]] = {account: [] for account in self.accounts}
         self.holds: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, str, str]] = []
         self.attempts: list[str] = [new_id("rchg")]
         self.number = 0
 
@@ -89,7 +90,7 @@ class Extremes:
         key = new_id("key")
         self.keys[account].append(key)
         data = {
-            "key_id": key, "secret_hash": key[4:] * 2, "purpose": "inference", "prefix": "p" * 24,
+            "key_id": key, "secret_hash": key[4:] * 2, "purpose": self.one("inference", "service"), "prefix": "p" * 24,
             "allowed": self.one(None, [LONG] * 50), "cap_total": self.one(None, *AMOUNTS),
             "cap_day": self.one(None, MAX_AMOUNT), "cap_month": self.one(None, MAX_AMOUNT),
             "expires_at": self.one(None, self.at + timedelta(days=300)), "rotates": rotates,
@@ -181,6 +182,24 @@ class Extremes:
     def _release(self, account: str, res: str) -> c.Command:
         data = {"res": res, "reason_code": "r" * 64, "attempts": TRIES, "route": LONG}
         return self.tell("Release", account, data, res)
+
+    def make_Attach(self, account: str) -> c.Command:  # noqa: N802
+        res, account = self.hold(account)
+        call = f"{self.number:064d}"
+        self.calls = [*self.calls[-8:], (res, account, call)]
+        data = {
+            "res": res, "call_id": call, "cost_bound": self.one(0, 1, MAX_AMOUNT),
+            "hold_ms": self.one(1, 1000),
+        }  # fmt: skip
+        return self.tell("Attach", account, data, f"attach:{call}")
+
+    def make_Detach(self, account: str) -> c.Command:  # noqa: N802
+        res, account, call = self.one((new_id("req"), account, "c"), *self.calls)
+        data = {
+            "res": res, "call_id": call, "cost": self.one(0, *AMOUNTS), "model": LONG,
+            "usage": {f"{n:048d}": 2**53 - 1 for n in range(24)}, "route": LONG,
+        }  # fmt: skip
+        return self.tell("Detach", account, data, f"detach:{call}")
 
     def make_Refund(self, account: str) -> c.Command:  # noqa: N802
         res, account = self.hold(account)

@@ -122,6 +122,10 @@ class GatewayLedger(LedgerInMemory):
         assert reply.reply not in {"Declined", "Conflict"}, reply
         return reply
 
+    def freeze(self, account_id: str) -> None:
+        data = {"reason": "manual", "revoke_keys": False}
+        self.run(command(c.FreezeAccount, account_id, data))
+
     def available(self, account_id: str) -> int:
         return self.rules.accounts[account_id].available
 

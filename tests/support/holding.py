@@ -15,6 +15,7 @@ from libs.events.ids import new_id, parse_id, partition_of
 from libs.runtime.command_client import CommandClient
 from tests.support.database import PARTITIONS, Database
 from tests.support.deciding import grant, issue_key, open_account, reserve, settle
+from tests.support.publishing import selling
 from tests.support.waiting import until
 
 PATIENT_S = 30.0
@@ -90,7 +91,7 @@ async def rich(client: CommandClient, partition: int | None = None) -> tuple[str
         account = new_id("acct")
     deadline = client.ledger_now() + timedelta(seconds=60)
     for command in (
-        open_account(account), issue_key(account, key, deadline), grant(account, 10**9)
+        selling(account), open_account(account), issue_key(account, key, deadline), grant(account, 10**9)
     ):  # fmt: skip
         await client.send(command, give_up_s=PATIENT_S)
     return account, key

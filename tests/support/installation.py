@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import orjson
 
+from libs.catalogue import load
 from libs.events import commands as c
 from libs.events.events import TYPE_NAMES
 from libs.events.ids import new_id, new_secret, parse_id, partition_of, secret_hash
@@ -20,9 +21,10 @@ from libs.runtime.settings import Settings
 from services.ledger.verify import verify
 from simulators.provider.app import RunningProvider, running_provider
 from tests.support.database import PARTITIONS, Database
-from tests.support.deciding import command, grant, issue_key
+from tests.support.deciding import CATALOGUE, command, grant, issue_key
 from tests.support.process import Process
 from tests.support.projecting import connection_of
+from tests.support.publishing import publish_everywhere
 from tests.support.services import example_config, ledger_client
 from tests.support.settings import settings_for
 from tests.support.waiting import until
@@ -233,6 +235,8 @@ async def installation(
         try:
             await made.start("ledger", "reader")
             await admin.check_installation()
+            for catalogue in (load(config).hash, CATALOGUE):
+                await publish_everywhere(admin, catalogue)
             yield made
             await made.assert_books_are_right()
         finally:

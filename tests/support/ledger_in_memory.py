@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from libs.events.codec import decode_command, encode_command
-from libs.events.commands import Command, IssueKey, allowed_class
+from libs.events.commands import Command, IssueKey, PublishCatalogue, allowed_class
 from libs.events.fingerprints import fingerprint
 from libs.events.replies import Reply
+from libs.events.times import to_text
 from libs.runtime.errors import LedgerUnavailable, QueryFailed
 from services.ledger.answers import Recorded, accepted, refused
-from services.ledger.domain.state import Accepted, Account, Conflict
+from services.ledger.domain.catalogues import Terms, decide_publish, evolve_published
+from services.ledger.domain.state import Accepted, Account, Conflict, Declined, Moment
 from tests.support.deciding import Rules
 
 
@@ -28,6 +30,7 @@ class LedgerInMemory:
     sent: list[Command] = field(default_factory=list)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    catalogues: dict[str, Terms] = field(default_factory=dict)
     _replies: dict[tuple[str, str, str], tuple[bytes, Reply]] = field(default_factory=dict)
     _issued: dict[str, IssueKey] = field(default_factory=dict)
 
@@ -50,7 +53,31 @@ class LedgerInMemory:
             return Reply(**refused(conflict, command.account_id, 1))
         return self._decide(command, identity)
 
+    def _publish(self, command: PublishCatalogue, identity: tuple[str, str, str]) -> Reply:
+        own = self.catalogues.setdefault(command.account_id, {})
+        event = decide_publish(own, command, Moment(self.rules.at, to_text(self.rules.at)))
+        if isinstance(event, Declined):
+            return Reply(**refused(event, command.account_id, 1))
+        after = evolve_published(own, event.data, event.occurred_at)
+        self.catalogues[command.account_id] = after
+        position = len(after)
+        told = [Recorded(position, event.type, event.data)]
+        reply = Reply(**accepted(command.kind, command.account_id, 1, told, position))
+        self._replies[identity] = (fingerprint(command), reply)
+        return reply
+
+    def _published(self, partition: int) -> dict[str, Any]:
+        now = to_text(self.rules.at)
+        own = self.catalogues.get(f"part_{partition}", {})
+        rows = [
+            {**term._asdict(), "hash": name, "in_force": term.covers(now), "position": number}
+            for number, (name, term) in enumerate(own.items(), start=1)
+        ]
+        return {"catalogues": rows}
+
     def _decide(self, command: Command, identity: tuple[str, str, str]) -> Reply:
+        if isinstance(command, PublishCatalogue):
+            return self._publish(command, identity)
         before = len(self.rules.events)
         decision = self.rules.run(command)
         if not isinstance(decision, Accepted):
@@ -80,6 +107,9 @@ class LedgerInMemory:
         position = len(self.rules.events)
         if name in self.told:
             return {"ok": True, "position": position, "as_of_position": 7, "data": self.told[name]}
+        if name == "catalogues":
+            data = self._published(partition or 0)
+            return {"ok": True, "position": position, "as_of_position": None, "data": data}
         if name == "key_by_hash":
             data = self._key_by_hash(data["hash"])
             return {"ok": True, "position": position, "as_of_position": None, "data": data}

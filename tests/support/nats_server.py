@@ -21,7 +21,7 @@ PASSWORD = "only-for-tests"
 CONFIG = """
 server_name: runtime
 listen: 127.0.0.1:{port}
-max_payload: 256KB
+max_payload: 1MB
 jetstream {{ store_dir: "{store}", sync_interval: always, max_file_store: 1GB }}
 authorization {{ users: [
  {{ user: gateway, password: {password}, permissions: {{

@@ -17,9 +17,11 @@ from services.ledger.batch import Pending
 from services.ledger.columns import EventRow
 from services.ledger.command_key import command_key
 from services.ledger.command_queue import CommandQueue
+from services.ledger.domain.catalogues import Term, Terms
 from services.ledger.store import Store
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import Writer
+from tests.support.deciding import CATALOGUE
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -69,10 +71,22 @@ def pending(command: Command, reply_to: str | None) -> Pending:
     return Pending(command, command_key(command), fingerprint(command), reply_to)
 
 
-async def open_bench(dsn: str, *, behind: bool = False, **limits: int) -> Bench:
-    """Take over partition 0, with a clock at the log's end (or, `behind`, at START)."""
+class SellingStore(Store):
+    """A store that was told to sell by CATALOGUE, outside the log: stories begin at position 1."""
+
+    async def catalogues(self) -> Terms:
+        return {CATALOGUE: Term("2000-01-01T00:00:00.000000Z"), **await super().catalogues()}
+
+
+async def open_bench(
+    dsn: str, *, behind: bool = False, selling: bool = True, **limits: int
+) -> Bench:
+    """Take over partition 0, with a clock at the log's end (or, `behind`, at START).
+
+    `selling`: by CATALOGUE from the start, without an event that says so.
+    """
     connection = await asyncpg.connect(dsn)
-    store = Store(connection, 0)
+    store = (SellingStore if selling else Store)(connection, 0)
     await store.prepare()
     clock = ManualClock(START)
     working = WorkingSet(limits.get("accounts", 1000), limits.get("commands", 1000))

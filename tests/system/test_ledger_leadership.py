@@ -22,6 +22,7 @@ from tests.support.database import PARTITIONS
 from tests.support.deciding import grant, issue_key, open_account, reserve
 from tests.support.nats import connected
 from tests.support.process import Process
+from tests.support.publishing import selling
 from tests.support.services import example_config, ledger_client
 from tests.support.waiting import until
 
@@ -63,7 +64,7 @@ async def rich(pair: Any) -> tuple[str, str]:
     account, key = new_id("acct"), new_id("key")
     deadline = pair.admin.ledger_now() + timedelta(seconds=60)
     for command in (
-        open_account(account), issue_key(account, key, deadline), grant(account, 1000)
+        selling(account), open_account(account), issue_key(account, key, deadline), grant(account, 1000)
     ):  # fmt: skip
         await pair.admin.send(command, give_up_s=PATIENT_S)
     return account, key

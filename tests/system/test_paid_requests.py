@@ -91,6 +91,23 @@ async def is_held(provider):
     return provider.record.calls[0].chunks == 6
 
 
+@pytest.mark.requirement("RSV-5")
+async def test_a_stream_without_a_cap_is_extended_while_it_runs(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, words=250, word_bytes=40)
+    answer = await farebox.chat("gateway-1", customer, stream=True)
+    assert answer.content.endswith(b"data: [DONE]\n\n")
+    left = await farebox.settled(customer)
+    [reserved] = await farebox.events(customer.account, "CreditsReserved")
+    extended = await farebox.events(customer.account, "ReservationExtended")
+    added = [int(event["data"]["added"]) for event in extended]
+    # 10,000 bytes of text, and a slice of 4,096 tokens is held for first.
+    assert added
+    assert int(extended[-1]["data"]["total"]) == int(reserved["data"]["amount"]) + sum(added)
+    assert left == DOLLAR - charge_of(provider.record.calls[0].usage)
+    assert await farebox.balance(customer) == (left, 0)
+
+
 @pytest.mark.requirement("RSV-2")
 async def test_a_provider_that_dies_in_mid_stream_costs_nothing_and_is_told(farebox, provider):
     customer = await farebox.customer(DOLLAR)

@@ -22,6 +22,7 @@ from tests.support.database import Database
 from tests.support.deciding import grant, issue_key, open_account, reserve
 from tests.support.process import Process
 from tests.support.projecting import connection_of
+from tests.support.publishing import selling
 from tests.support.services import example_config, ledger_client
 from tests.support.settings import settings_for
 from tests.support.waiting import until
@@ -91,6 +92,7 @@ async def place(database: Database, streams: Any, tmp_path: Path) -> AsyncIterat
                 made = Place(database, ledger, proxy, use)
                 deadline = admin.ledger_now() + timedelta(seconds=60)
                 for command in (
+                    selling(made.account),
                     open_account(made.account),
                     issue_key(made.account, made.key, deadline),
                     grant(made.account, 1000),

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Scope
 
-from services.gateway.admin import accounts, freezes, grants, keys
+from services.gateway.admin import accounts, catalogues, freezes, grants, keys
 from services.gateway.admin.context import Admin
 from services.gateway.headers import header
 from services.gateway.json_api import Authorize, Door, describe, json_api
@@ -23,7 +23,7 @@ _DESCRIPTION: Final = (
 def admin_routes() -> FastAPI:
     """The routes alone, for the description."""
     app = json_api("Farebox admin", PREFIX, _DESCRIPTION)
-    for module in (accounts, keys, grants, freezes):
+    for module in (accounts, keys, grants, freezes, catalogues):
         app.include_router(module.router, prefix=PREFIX, responses=RESPONSES)
     describe(app)
     return app

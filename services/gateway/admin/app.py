@@ -3,16 +3,18 @@
 import asyncio
 import logging
 
-from libs.catalogue import load
+from libs.catalogue import Catalogue, load
 from libs.events.subjects import ADMIN
 from libs.runtime.broker import broker_watch, open_broker
 from libs.runtime.clock import SystemClock
 from libs.runtime.command_client import CommandClient
-from libs.runtime.errors import LedgerUnavailable
+from libs.runtime.errors import LedgerUnavailable, QueryFailed
 from libs.runtime.health import Health, serve_health
 from libs.runtime.supervision import Lifecycle
 from services.gateway.admin.api import admin_api, holder_of
 from services.gateway.admin.context import Admin
+from services.gateway.problems import Problem
+from services.gateway.publishing import publish_first
 from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import AdminSettings
 
@@ -42,7 +44,7 @@ async def serve(settings: AdminSettings, lifecycle: Lifecycle) -> None:
         )
         met = asyncio.Event()
         health.add("ledger", lambda: None if met.is_set() else "has not told its time")
-        lifecycle.spawn(_meet(ledger, met), "installation")
+        lifecycle.spawn(_meet(ledger, catalogue, met), "installation")
         app = admin_api(Admin(catalogue, ledger), authorize)
         listening = listen(address, shared=False)
         ports = {"http": int(listening.getsockname()[1])}
@@ -53,12 +55,16 @@ async def serve(settings: AdminSettings, lifecycle: Lifecycle) -> None:
             await lifecycle.stopping.wait()
 
 
-async def _meet(ledger: CommandClient, met: asyncio.Event) -> None:
-    """Learn the ledger's time; raises InstallationMismatch, which ends the process."""
+async def _meet(ledger: CommandClient, catalogue: Catalogue, met: asyncio.Event) -> None:
+    """Learn the ledger's time, and publish the first catalogue that it sells by.
+
+    Raises InstallationMismatch, which ends the process.
+    """
     while not met.is_set():
         try:
             await ledger.check_installation()
+            await publish_first(ledger, catalogue.ledger.partitions, catalogue)
             met.set()
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, QueryFailed, Problem) as error:
             log.warning("the ledger does not answer yet: %s", error)
             await asyncio.sleep(_AGAIN_S)

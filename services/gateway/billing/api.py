@@ -6,7 +6,14 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Scope
 
 from libs.catalogue import Catalogue
-from services.gateway.billing import auto_recharge, prices, purchases, receipts, statement
+from services.gateway.billing import (
+    auto_recharge,
+    estimate,
+    prices,
+    purchases,
+    receipts,
+    statement,
+)
 from services.gateway.billing.context import Billing, Keys
 from services.gateway.billing.payments import Client, Payments
 from services.gateway.json_api import Door, describe, json_api
@@ -39,7 +46,7 @@ class Host(Protocol):
 def billing_routes() -> FastAPI:
     """The routes alone, for the description."""
     app = json_api("Farebox billing", PREFIX, _DESCRIPTION)
-    for module in (statement, receipts, prices, purchases, auto_recharge):
+    for module in (statement, receipts, prices, estimate, purchases, auto_recharge):
         app.include_router(module.router, prefix=PREFIX, responses=RESPONSES)
     describe(app)
     return app
@@ -64,7 +71,13 @@ def billing_api(gateway: Host, rate: BillingRate | None = None) -> ASGIApp:
             await rate.count(scope, key)
         return key
 
-    return telling_rates(Door(app, authorize, open_paths=frozenset({f"{PREFIX}/openapi.json"})))
+    door = Door(
+        app,
+        authorize,
+        open_paths=frozenset({f"{PREFIX}/openapi.json"}),
+        larger={f"{PREFIX}{estimate.PATH}": gateway.catalogue.gateway.body_max},
+    )
+    return telling_rates(door)
 
 
 def _refused(error: AuthError) -> Problem:

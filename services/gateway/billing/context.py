@@ -1,6 +1,7 @@
 """What every route of the billing API shares, and which key may use which route (ACC-7)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Header, Request
@@ -10,6 +11,7 @@ from services.gateway.billing.payments import Payments
 from services.gateway.json_api import CALLER
 from services.gateway.keys import Headers, KeyInfo
 from services.gateway.ledger_calls import Ledger
+from services.gateway.offers import Offers
 from services.gateway.problems import Problem
 
 
@@ -27,6 +29,11 @@ class Billing:
     ledger: Ledger
     keys: Keys
     payments: Payments
+
+    @cached_property
+    def offers(self) -> Offers:
+        """What each plan sells, by name."""
+        return Offers(self.catalogue)
 
     def plan_of(self, key: KeyInfo) -> Plan:
         """The plan of the key's account; a Problem when the catalogue no longer has it."""

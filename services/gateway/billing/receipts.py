@@ -23,6 +23,23 @@ class Money(BaseModel):
     currency: str
 
 
+class AttachedCall(BaseModel):
+    """A call that ran under the request's reservation and charged nothing itself.
+
+    Amounts in the catalogue's currency; `cost` is null while it runs, `above_bound` says that it
+    cost more than it was admitted with.
+    """
+
+    call_id: str
+    cost_bound: str
+    cost: str | None
+    currency: str
+    above_bound: bool
+    model: str | None
+    route: str | None
+    usage: dict[str, Any] | None
+
+
 class Receipt(BaseModel):
     """What a request reserved, used and cost; null where there is nothing (yet).
 
@@ -57,6 +74,7 @@ class Receipt(BaseModel):
     catalogue: str | None
     opened_at: str | None
     closed_at: str | None
+    attached_calls: list[AttachedCall]
     as_of_position: int
 
 
@@ -89,7 +107,18 @@ def _receipt(facts: dict[str, Any], unit: str, currency: str) -> Receipt:
         http_status=facts["status"],
         unit=unit,
         upstream_cost=_cost(facts["cost_pico"], currency),
+        attached_calls=[_attached(call, currency) for call in facts.get("calls") or ()],
     )
+
+
+def _attached(call: dict[str, Any], currency: str) -> AttachedCall:
+    cost = call["cost"]
+    amounts = {
+        "cost_bound": decimal_text(int(call["cost_bound"]), currency),
+        "cost": None if cost is None else decimal_text(int(cost), currency),
+    }
+    kept = {name: call[name] for name in AttachedCall.model_fields if name in call}
+    return AttachedCall(**kept | amounts, currency=currency)
 
 
 def _cost(pico: str | None, currency: str) -> Money | None:

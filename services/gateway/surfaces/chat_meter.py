@@ -22,6 +22,8 @@ _VALUE: Final = rb'\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"'
 CHAT_TEXT: Final = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"' + _VALUE)
 COMPLETION_TEXT: Final = re.compile(rb'"text"' + _VALUE)
 _DONE: Final = b"[DONE]"
+_END: Final = b"data: [DONE]\n\n"
+_HEAD: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
 class ChatMeter:
@@ -44,6 +46,7 @@ class ChatMeter:
         self._splitter = Splitter()
         self._finished = 0
         self._done = False
+        self._last = b""
 
     @property
     def complete(self) -> bool:
@@ -75,6 +78,11 @@ class ChatMeter:
         rest = self._splitter.rest()
         return rest if rest and self._passes(rest) else b""
 
+    def head(self) -> dict[str, Any]:
+        """What all chunks of this stream have in common."""
+        chunk = parsed(self._last)
+        return {name: chunk[name] for name in _HEAD if name in chunk}
+
     def _passes(self, event: bytes) -> bool:
         """Read one event; whether it is relayed now."""
         if self._done:
@@ -89,6 +97,7 @@ class ChatMeter:
             self.failed = True
         self._read_ends(event)
         self._read_text(event)
+        self._last = event
         return True
 
     def _is_only_usage(self, event: bytes) -> bool:
@@ -104,6 +113,29 @@ class ChatMeter:
 
     def _read_text(self, raw: bytes) -> None:
         self.delivered += sum(map(len, self._text.findall(raw)))
+
+
+def chat_ending(head: dict[str, Any], choices: int, usage: Usage | None) -> bytes:
+    """The end of a stream at its output cap; `usage` where the client asked for it."""
+    ends: list[dict[str, Any]] = [
+        {"index": index, "delta": {}, "logprobs": None, "finish_reason": "length"}
+        for index in range(choices)
+    ]
+    chunk = {"object": "chat.completion.chunk"} | head
+    if usage is None:
+        return _event(chunk | {"choices": ends}) + _END
+    told = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+    last = _event(chunk | {"choices": [], "usage": told})
+    return _event(chunk | {"choices": ends, "usage": None}) + last + _END
+
+
+def _event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
 def parsed(event: bytes) -> dict[str, Any]:

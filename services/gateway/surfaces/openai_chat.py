@@ -1,8 +1,9 @@
 """POST /v1/chat/completions, as the official OpenAI SDKs speak it."""
 
+from libs.catalogue import Usage
 from services.gateway.meter import Meter
 from services.gateway.surfaces.chat_fields import check_fields
-from services.gateway.surfaces.chat_meter import ChatMeter
+from services.gateway.surfaces.chat_meter import ChatMeter, chat_ending
 from services.gateway.surfaces.openai_dialect import OpenAIDialect, asks_for_usage
 from services.gateway.surfaces.openai_fields import choices_of, compacted, json_object, model_of
 from services.gateway.surfaces.protocol import Parsed
@@ -34,3 +35,8 @@ class OpenAIChat(OpenAIDialect):
 
     def meter(self, parsed: Parsed) -> Meter:
         return ChatMeter(choices=parsed.choices, strip_usage=not asks_for_usage(parsed))
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        assert isinstance(meter, ChatMeter)
+        told = usage if asks_for_usage(parsed) else None
+        return chat_ending(meter.head(), parsed.choices, told)

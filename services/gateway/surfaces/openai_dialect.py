@@ -4,8 +4,10 @@ from typing import Any, ClassVar
 
 import orjson
 
+from libs.catalogue import Usage
 from services.gateway.errors import Refusal, openai_body, openai_event, unsupported
 from services.gateway.estimate import Bound, text_bound
+from services.gateway.meter import Meter
 from services.gateway.offers import Candidate, Offer
 from services.gateway.surfaces.openai_fields import compacted, count_of, model_of
 from services.gateway.surfaces.pictures import Pictures
@@ -47,6 +49,10 @@ class OpenAIDialect:
         if self.reports_when_asked and parsed.stream and not asks_for_usage(parsed):
             changes["stream_options"] = _options(parsed) | {"include_usage": True}
         return orjson.dumps(parsed.fields | changes) if changes else parsed.compact
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        message = f"no answer to this grows while it runs: {parsed.model} {meter} {usage}"
+        raise AssertionError(message)
 
     def error_body(self, refusal: Refusal) -> bytes:
         return openai_body(refusal)

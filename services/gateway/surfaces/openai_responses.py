@@ -1,12 +1,13 @@
 """POST /v1/responses, as the official OpenAI SDKs speak it."""
 
+from libs.catalogue import Usage
 from services.gateway.errors import Refusal, response_event
 from services.gateway.meter import Meter
 from services.gateway.surfaces.openai_dialect import OpenAIDialect
 from services.gateway.surfaces.openai_fields import json_object, model_of
 from services.gateway.surfaces.protocol import Parsed
 from services.gateway.surfaces.responses_fields import check_fields
-from services.gateway.surfaces.responses_meter import ResponsesMeter
+from services.gateway.surfaces.responses_meter import ResponsesMeter, response_ending
 
 
 class OpenAIResponses(OpenAIDialect):
@@ -29,6 +30,11 @@ class OpenAIResponses(OpenAIDialect):
     def meter(self, parsed: Parsed) -> Meter:
         del parsed
         return ResponsesMeter()
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        del parsed
+        assert isinstance(meter, ResponsesMeter)
+        return response_ending(meter, usage)
 
     def error_event(self, refusal: Refusal) -> bytes:
         return response_event(refusal)

@@ -6,6 +6,7 @@ Adding a surface is adding a file with a class like this and naming it in `servi
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from libs.catalogue import Usage
 from libs.catalogue.images import Size
 from services.gateway.errors import Refusal
 from services.gateway.estimate import Bound
@@ -65,6 +66,13 @@ class Surface(Protocol):
         ...
 
     def meter(self, parsed: Parsed) -> Meter: ...
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        """The events that end a stream now, as the provider itself ends one at its output cap.
+
+        `usage` is what is charged: it is told where the client asked for it or expects it.
+        """
+        ...
 
     def error_body(self, refusal: Refusal) -> bytes: ...
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+import orjson
+
 from libs.catalogue import Usage
 from services.gateway.meter import UpstreamBrokenError
 from services.gateway.sse import EventTooLargeError, Splitter
@@ -20,6 +22,7 @@ from services.gateway.surfaces.whole_meter import answer_of
 _LAST: Final = re.compile(rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"')
 _ERROR: Final = re.compile(rb'"error"\s*:\s*["{]')
 _DELTA: Final = re.compile(rb'"delta"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
+_TEXT_DELTA: Final = re.compile(rb'"type"\s*:\s*"response\.output_text\.delta"')
 _ENDS: Final = ("response.completed", "response.incomplete")
 _FAILURES: Final = ("response.failed", "error")
 _SAID: Final = ("text", "refusal", "arguments", "input")
@@ -37,6 +40,9 @@ class ResponsesMeter:
         self.failed = False
         self.complete = False
         self._splitter = Splitter()
+        self._begun = b""
+        self._text: list[bytes] = []
+        self._number = 0
 
     def whole(self, body: bytes) -> None:
         response = answer_of(body)
@@ -69,8 +75,21 @@ class ResponsesMeter:
                 self.held = event
                 return False
             self.failed = kind in _FAILURES or (kind is None and bool(chunk.get("error")))
-        self.delivered += sum(map(len, _DELTA.findall(event)))
+        if not self._begun:
+            self._begun = event
+        self._number += 1
+        deltas = _DELTA.findall(event)
+        if deltas:
+            self.delivered += sum(map(len, deltas))
+            if _TEXT_DELTA.search(event):
+                self._text += deltas
         return True
+
+    def so_far(self) -> tuple[dict[str, Any], str, int]:
+        """The response as it was begun, the text that came, and how many events."""
+        begun = parsed(self._begun).get("response")
+        text: str = orjson.loads(b'"%b"' % b"".join(self._text))
+        return begun if isinstance(begun, dict) else {}, text, self._number
 
     def _read(self, response: dict[str, Any]) -> None:
         self.usage = responses_usage(response)
@@ -80,6 +99,29 @@ class ResponsesMeter:
         if isinstance(finish, str) and _FINISH.fullmatch(finish):
             self.finish = finish
         self.complete = True
+
+
+def response_ending(meter: ResponsesMeter, usage: Usage) -> bytes:
+    """The end of a stream at its output cap: the response with the text that came until then."""
+    response, text, number = meter.so_far()
+    part = {"type": "output_text", "text": text, "annotations": []}
+    message = {"type": "message", "role": "assistant", "status": "incomplete", "content": [part]}
+    output = [{"id": f"msg_{response.get('id', '')}", **message}] if text else []
+    told = {
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+    ended = response | {
+        "status": "incomplete",
+        "incomplete_details": {"reason": "max_output_tokens"},
+        "output": output,
+        "usage": told,
+    }
+    event = {"type": "response.incomplete", "sequence_number": number, "response": ended}
+    return b"event: response.incomplete\ndata: " + orjson.dumps(event) + b"\n\n"
 
 
 def _said(output: Any) -> Iterator[int]:

@@ -1,5 +1,6 @@
 """Compares the tables that the writer keeps beside the log with the fold of the log."""
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -57,6 +58,33 @@ async def check_keys(
     query = "select * from ledger.api_keys where partition = $1"
     await _match(connection, query, partition, "api_keys", "key_id", expected, _key, differences)
 
+
+async def check_published(
+    connection: Connection, partition: int, fold: Fold, differences: Differences
+) -> None:
+    """What the partition sells by, and that each text that is kept is the one of its hash."""
+    expected = dict(fold.catalogues)
+    async for row in rows_of(connection, PUBLISHED, partition):
+        name, sold = row["hash"], expected.pop(row["hash"], None)
+        if sold is None:
+            differences.add("ledger.published", name, "hash", name, None)
+            continue
+        for column, stored, computed in (
+            ("position", row["position"], sold.position),
+            ("effective_from", _time(row["effective_from"]), sold.effective_from),
+            ("withdrawn_from", _time(row["withdrawn_from"]), sold.withdrawn_from),
+            ("text", row["text"] and hashlib.sha256(row["text"].encode()).hexdigest(), name),
+        ):
+            if stored != computed and not (column == "text" and stored is None):
+                differences.add("ledger.published", name, column, stored, computed)
+    for missing in expected:
+        differences.add("ledger.published", missing, "hash", None, missing)
+
+
+PUBLISHED = """
+select p.*, c.text from ledger.published p left join ledger.catalogues c using (hash)
+where p.partition = $1
+"""
 
 Compared = Iterable[tuple[str, Any, Any]]
 """(column, stored, computed)."""
@@ -138,6 +166,8 @@ def _hold(row: Columns, hold: Hold) -> Compared:
     yield "state.amount", kept.amount, hold.amount
     yield "state.expires_at", kept.expires_at, hold.expires_at
     yield "state.taken", of, dict(hold.of)
+    yield "state.ceiling", kept.ceiling, hold.ceiling
+    yield "state.calls", {c.call_id: c[1:] for c in kept.calls}, hold.calls
 
 
 def _key(row: Columns, key: Mapping[str, Any]) -> Compared:

@@ -4,6 +4,7 @@ from libs.events.commands import Settle
 from libs.events.fields import MAX_ALLOCATIONS
 from libs.events.money import is_integral
 from services.ledger.domain import spending
+from services.ledger.domain.calls import refuse_running
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.grants import (
     allocate,
@@ -34,6 +35,8 @@ def decide_settle(draft: Draft, command: Settle) -> Refusal | None:
     reservation = state.reservation
     if reservation is None:
         return _settle_closed(draft, command)
+    if reservation.calls and (running := refuse_running(reservation, draft.now.text)):
+        return running
     used, returned = split(reservation.taken, min(data.charge, reservation.amount))
     over = max(0, data.charge - reservation.amount)
     above = allocate(draft.account.grants, min(over, draft.account.available))

@@ -4,6 +4,7 @@ from typing import Any, cast
 from libs.events.commands import Command, OpenAccount
 from services.ledger.domain import account as accounts
 from services.ledger.domain import (
+    calls,
     charges,
     clawbacks,
     freezes,
@@ -70,6 +71,8 @@ HANDLERS: dict[str, Handler] = {
     "Extend": reservations.decide_extend,
     "Settle": charges.decide_settle,
     "Release": reservations.decide_release,
+    "Attach": calls.decide_attach,
+    "Detach": calls.decide_detach,
     "Refund": refunds.decide_refund,
     "Clawback": clawbacks.decide_clawback,
     "ReverseClawback": clawbacks.decide_reverse,
@@ -82,4 +85,4 @@ HANDLERS: dict[str, Handler] = {
 
 
 def is_built(kind: str) -> bool:
-    return kind == "OpenAccount" or kind in HANDLERS
+    return kind in {"OpenAccount", "PublishCatalogue"} or kind in HANDLERS

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from services.ledger.domain import account as accounts
 from services.ledger.domain import (
+    calls,
     charges,
     clawbacks,
     freezes,
@@ -57,6 +58,8 @@ ON_STATE: dict[str, Callable[[State, Account, Data], State]] = {
     "CreditsCharged": charges.evolve_charged,
     "CreditsReleased": reservations.evolve_returned,
     "ReservationExpired": reservations.evolve_returned,
+    "CallAttached": calls.evolve_attached,
+    "CallDetached": calls.evolve_detached,
     "CreditsRefunded": refunds.evolve_refunded,
     "ClawbackReversed": clawbacks.evolve_reversed,
 }

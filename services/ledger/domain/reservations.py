@@ -9,6 +9,7 @@ from libs.events.fields import MAX_ALLOCATIONS
 from libs.events.money import is_integral
 from libs.events.times import to_text
 from services.ledger.domain import spending
+from services.ledger.domain.calls import refuse_closed, refuse_running
 from services.ledger.domain.draft import Draft
 from services.ledger.domain.grants import (
     allocate,
@@ -56,7 +57,7 @@ def decide_reserve(draft: Draft, command: Reserve) -> Declined | None:
     if room is not None and room.left < at_least:
         return capped(account, at_least, room)
     amount = min(wanted, available, room.left if room else wanted)
-    fee, day = asked["fee"], now.text[:10]
+    fee, day, ceiling = asked["fee"], now.text[:10], asked["attached_cost_ceiling"]
     data = {
         "res": command.caller_id,
         "key_id": key_id,
@@ -68,7 +69,7 @@ def decide_reserve(draft: Draft, command: Reserve) -> Declined | None:
         "at_deadline": asked["at_deadline"],
         "catalogue": asked["catalogue"],
         "fee": fee.model_dump(mode="json") if fee else None,
-        "attached_cost_ceiling": None,
+        "attached_cost_ceiling": None if ceiling is None else str(ceiling),
         "windows": {"day": day, "month": day[:7]},
         "tags": dict(asked["tags"]),
     }
@@ -118,7 +119,7 @@ def decide_extend(draft: Draft, command: Extend) -> Refusal | None:
     data, account, now = command.data, draft.account, draft.now
     reservation = draft.state.reservation
     if reservation is None:
-        return _extend_closed(draft)
+        return refuse_closed(draft)
     refused = _refuse_standing(account) or refuse_ended(account, reservation.key_id, now.text)
     if refused:
         return refused
@@ -153,15 +154,6 @@ def decide_extend(draft: Draft, command: Extend) -> Refusal | None:
     return None
 
 
-def _extend_closed(draft: Draft) -> Refusal:
-    past = draft.state.past
-    if past is None or past.how == "unknown":
-        return Declined("unknown_reservation")
-    if past.how == "expired":
-        return Declined("reservation_expired")
-    return Conflict(past.how, past.position)
-
-
 def decide_release(draft: Draft, command: Release) -> Refusal | None:
     """Give everything back. An unknown reservation may still be on its way: retry until then."""
     data, reservation = command.data, draft.state.reservation
@@ -174,6 +166,8 @@ def decide_release(draft: Draft, command: Release) -> Refusal | None:
         if data.reserve_deadline is not None and draft.now.at <= data.reserve_deadline:
             return Retry()
         return Declined("unknown_reservation")
+    if reservation.calls and (running := refuse_running(reservation, draft.now.text)):
+        return running
     draft.move(
         "CreditsReleased",
         {
@@ -257,6 +251,7 @@ def plain_hold(
         data["fee"],
         0,
         limited,
+        int(ceiling) if (ceiling := data["attached_cost_ceiling"]) else None,
     )
 
 

@@ -189,6 +189,18 @@ def moved(
     )  # fmt: skip
 
 
+class Call(NamedTuple):
+    """A call attached to a hold: its bound until it was detached, then its cost.
+
+    Nanos of the catalogue's currency. It counts as running until it is detached, or `until`.
+    """
+
+    call_id: str
+    bound: int
+    until: str
+    cost: int | None = None
+
+
 class Reservation(NamedTuple):
     """An open hold: `amount` nanos taken from grants as `taken` says, until `expires_at`."""
 
@@ -206,6 +218,9 @@ class Reservation(NamedTuple):
     used_so_far: int = 0
     limited: bool = False
     """Whether it counts against the account's limits: they stood when it was made."""
+    ceiling: int | None = None
+    """What the calls attached to it may cost in all; none may be attached without it."""
+    calls: tuple[Call, ...] = ()
 
 
 class Refunded(NamedTuple):

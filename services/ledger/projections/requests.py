@@ -48,6 +48,8 @@ class Request(NamedTuple):
     opened_position: int
     closed_position: int | None
     available_after: int | None
+    calls: str | None = None
+    """The calls attached to it, in their order; amounts in nanos of the catalogue's currency."""
 
 
 class UnknownRequest(LookupError):
@@ -170,6 +172,35 @@ def _expired(row: Request, event: Data) -> Request:
     )
 
 
+def _attached(row: Request, event: Data) -> Request:
+    data = event["data"]
+    call = {
+        "call_id": data["call_id"],
+        "cost_bound": data["cost_bound"],
+        "until": data["until"],
+        "cost": None,
+        "above_bound": False,
+        "usage": None,
+        "model": None,
+        "route": None,
+    }
+    return row._replace(calls=_json([*_calls(row), call]))
+
+
+def _detached(row: Request, event: Data) -> Request:
+    data = event["data"]
+    calls = _calls(row)
+    for call in calls:
+        if call["call_id"] == data["call_id"]:
+            call.update({name: data[name] for name in ("cost", "usage", "model", "route")})
+            call["above_bound"] = int(data["cost"]) > int(call["cost_bound"])
+    return row._replace(calls=_json(calls))
+
+
+def _calls(row: Request) -> list[dict[str, Any]]:
+    return list(orjson.loads(row.calls)) if row.calls else []
+
+
 def _refunded(row: Request, event: Data) -> Request:
     data = event["data"]
     return row._replace(
@@ -201,4 +232,6 @@ CHANGES: Mapping[str, Callable[[Request, Data], Request]] = {
     "CreditsReleased": _released,
     "ReservationExpired": _expired,
     "CreditsRefunded": _refunded,
+    "CallAttached": _attached,
+    "CallDetached": _detached,
 }

@@ -30,7 +30,7 @@ def test_every_failure_is_described_as_a_problem(name):
 def test_every_post_of_the_admin_api_requires_the_idempotency_key():
     paths = json.loads(FILES["openapi-admin.json"][1])["paths"]
     posts = [path["post"] for path in paths.values() if "post" in path]
-    assert len(posts) == 5
+    assert len(posts) == 6
     for post in posts:
         required = [p["name"] for p in post["parameters"] if p["in"] == "header" and p["required"]]
         assert required == ["Idempotency-Key"]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.catalogue import parse
+from libs.events.money import decimal_text
 from simulators.provider.app import RunningProvider
 from tests.support.catalogue import EXAMPLE
 from tests.support.gateway import (
@@ -89,3 +90,25 @@ async def test_a_call_is_charged_by_the_plans_prices(
     assert ledger.available(account) == 10_000 * DOLLAR - charge
     assert int(held["amount"]) % (DOLLAR if unit == "CREDIT" else 1) == 0
     assert held["catalogue"] == gateway.worker.gateway.catalogue.hash
+
+
+@pytest.mark.requirement("PRC-10")
+@pytest.mark.parametrize(
+    ("unit", "plan", "model"), [("EUR", "payg-eur", "swift-1"), ("CREDIT", "studio", "own-1")]
+)
+async def test_what_was_estimated_is_what_is_held(
+    gateway: RunningGateway, ledger: GatewayLedger, unit: str, plan: str, model: str
+):
+    key = ledger.key(ledger.account(10_000 * DOLLAR, unit=unit, plan=plan))
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    told = await gateway.http.post(
+        "/billing/v1/estimate",
+        json={"path": "/v1/chat/completions", "body": body},
+        headers={"authorization": f"Bearer {key}"},
+    )
+    assert told.status_code == 200, told.text
+    assert ledger.sent == []
+    await gateway.chat(key, model=model)
+    [held] = ledger.events("CreditsReserved")
+    assert told.json()["would_hold"] == decimal_text(int(held["amount"]), unit)
+    assert told.json()["catalogue"] == held["catalogue"]

@@ -16,6 +16,7 @@ from services.ledger.settings import LedgerSettings, ReaderSettings
 from tests.support.database import PARTITIONS, Database
 from tests.support.deciding import grant, issue_key, open_account, release, reserve, settle
 from tests.support.nats import connected
+from tests.support.publishing import selling
 from tests.support.services import example_config, ledger_client, running
 from tests.support.settings import settings_for
 from tests.support.waiting import until
@@ -43,10 +44,10 @@ async def rich(ledger: Any, amount: int = 1000) -> tuple[str, str]:
     account, key = new_id("acct"), new_id("key")
     deadline = ledger.admin.ledger_now() + timedelta(seconds=5)
     for command in (
-        open_account(account), issue_key(account, key, deadline), grant(account, amount)
+        selling(account), open_account(account), issue_key(account, key, deadline), grant(account, amount)
     ):  # fmt: skip
         reply = await ledger.admin.send(command, give_up_s=4)
-        assert reply.reply in {"Opened", "Issued", "Granted"}, reply
+        assert reply.reply in {"Published", "Opened", "Issued", "Granted"}, reply
     return account, key
 
 

@@ -1,12 +1,17 @@
 """Rules that need the past: the log and the rows tell it after a restart as memory did before."""
 
+from datetime import timedelta
+
+import orjson
 import pytest
 
 from libs.events import commands as c
-from libs.events.ids import new_id
+from libs.events.ids import new_id, uuid8
 from services.ledger.verify import verify
 from tests.support.deciding import (
+    attach,
     command,
+    detach,
     expire,
     grant,
     issue_key,
@@ -63,12 +68,12 @@ async def test_other_tenants_reservation_id_is_foreign(bench, ended):
 
     def stolen():
         return [
-            extend(thief, res, bench.at), settle(thief, res, 1), release(thief, res),
-            expire(thief, res), refund(thief, res, 1),
+            extend(thief, res, bench.at), attach(thief, res, "c", 1, bench.at), settle(thief, res, 1), release(thief, res),
+            expire(thief, res), refund(thief, res, 1), detach(thief, res, "c", 1),
         ]  # fmt: skip
 
     first = await bench.run(hold, *stolen())
-    assert told(first) == ["Reserved", *["unknown_reservation"] * 5], "in one batch"
+    assert told(first) == ["Reserved", *["unknown_reservation"] * 7], "in one batch"
     if ended == "open":
         assert told(await bench.run(reserve(thief, other, 5, bench.at, res=res))) == [
             "unknown_reservation"
@@ -77,11 +82,31 @@ async def test_other_tenants_reservation_id_is_foreign(bench, ended):
         bench.clock.advance(61.0)
         ending = {"settled": settle(account, res, 50), "released": release(account, res)}
         await bench.run(ending.get(ended) or expire(account, res))
-    assert told(await bench.run(*stolen())) == ["unknown_reservation"] * 5, "from memory"
+    assert told(await bench.run(*stolen())) == ["unknown_reservation"] * 7, "from memory"
     await bench.writer.take_over()
-    assert told(await bench.run(*stolen())) == ["unknown_reservation"] * 5, "from the log"
+    assert told(await bench.run(*stolen())) == ["unknown_reservation"] * 7, "from the log"
     query = "select available, reserved from ledger.accounts where account_id = $1"
     assert tuple(await bench.connection.fetchrow(query, thief[5:])) == (1000, 0)
+
+
+@pytest.mark.requirement("RSV-3", "RSV-7")
+@pytest.mark.parametrize("ended", ["settled", "released", "expired"])
+async def test_a_derived_id_of_another_tenant_is_never_opened_again(bench, database, ended):
+    """A closed reservation too: an id that is made from a client's words is looked up."""
+    (account, key), (thief, other) = await rich(bench), await rich(bench)
+    res = f"req_{uuid8(new_id('req').encode()).hex}"
+    theft = reserve(thief, other, 5, bench.at + timedelta(minutes=5), res=res)
+    endings = {"settled": settle(account, res, 50), "released": release(account, res)}
+    hold = reserve(account, key, 60, bench.at, res=res)
+    await bench.run(hold)
+    bench.clock.advance(61.0)
+    replies = await bench.run(endings.get(ended) or expire(account, res), theft)
+    assert told(replies)[1] == "unknown_reservation", "in the same batch"
+    assert told(await bench.run(theft)) == ["unknown_reservation"], "from memory"
+    await bench.writer.take_over()
+    assert told(await bench.run(theft)) == ["unknown_reservation"], "from the log"
+    assert told(await bench.run(hold)) == ["Reserved"], "its owner gets the first reply"
+    assert await differences(database) == []
 
 
 @pytest.mark.requirement("ACC-4")
@@ -159,6 +184,34 @@ async def fees(bench, account):
         "select minor from ledger.fee_entries where account_id = $1 order by position", account[5:]
     )
     return [row["minor"] for row in rows]
+
+
+@pytest.mark.requirement("RSV-7")
+async def test_attached_calls_are_known_after_a_restart_and_on_the_receipt(bench, database):
+    account, key = await rich(bench, purpose="service")
+    res = new_id("req")
+    hold = reserve(account, key, 60, bench.at, res=res, attached_cost_ceiling=100)
+    one, two = attach(account, res, "one", 60, bench.at), attach(account, res, "two", 40, bench.at)
+    first = await bench.run(hold, one, two, detach(account, res, "one", 70, model="swift-1"))
+    assert told(first) == ["Reserved", "Attached", "Attached", "Detached"], "in one batch"
+    await bench.writer.take_over()
+    assert await bench.run(one) == first[1:2], "a repeat gets the first reply"
+    more = attach(account, res, "three", 0, bench.at)
+    assert told(await bench.run(more, settle(account, res, 60))) == [
+        "attached_ceiling", "calls_open",
+    ]  # fmt: skip
+    replies = await bench.run(detach(account, res, "two", 0), settle(account, res, 60))
+    assert told(replies) == ["Detached", "Settled"]
+    await bench.writer.take_over()
+    late = await bench.run(more, detach(account, res, "three", 1))
+    assert told(late) == ["settled", "settled"], "Conflict names where it was closed"
+    assert await differences(database) == []
+    query = "select calls from ledger.requests where reservation_id = $1"
+    async with connection_of(database, "reader") as reader:
+        calls = orjson.loads(await reader.fetchval(query, res[4:]))
+    assert [(c["call_id"], c["cost_bound"], c["cost"], c["above_bound"]) for c in calls] == [
+        ("one", "60", "70", True), ("two", "40", "0", False),
+    ]  # fmt: skip
 
 
 @pytest.mark.requirement("RCH-3")

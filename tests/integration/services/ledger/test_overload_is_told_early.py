@@ -16,6 +16,7 @@ from services.ledger.settings import LedgerSettings, ReaderSettings
 from tests.support.database import PARTITIONS
 from tests.support.deciding import grant, issue_key, open_account, reserve, settle
 from tests.support.nats import connected
+from tests.support.publishing import selling
 from tests.support.services import example_config, ledger_client, running
 from tests.support.settings import settings_for
 from tests.support.waiting import until
@@ -59,7 +60,7 @@ class Account:
     async def open(self):
         deadline = self.ledger.admin.ledger_now() + timedelta(seconds=60)
         for command in (
-            open_account(self.id), issue_key(self.id, self.key, deadline), grant(self.id, 10_000)
+            selling(self.id), open_account(self.id), issue_key(self.id, self.key, deadline), grant(self.id, 10_000)
         ):  # fmt: skip
             await self.ledger.admin.send(command, give_up_s=PATIENT_S)
         for res in self.holds:

@@ -116,6 +116,8 @@ def ledger_rights(table):
         "events": {"insert"},
         "commands": {"insert"},
         "notes": {"insert"},
+        "published": {"insert"},
+        "catalogues": {"insert"},
         "fee_entries": {"insert"},
         "accounts": {"insert", "update"},
         "api_keys": {"insert", "update"},

@@ -10,7 +10,9 @@ from libs.events.events import TYPE_NAMES
 from libs.events.ids import new_id
 from services.ledger.verify import verify
 from tests.support.deciding import (
+    attach,
     command,
+    detach,
     expire,
     grant,
     issue_key,
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.requirement("AUD-6", "CRD-5")
 USUAL = {
     "AccountOpened", "AccountFrozen", "AccountUnfrozen", "KeyIssued", "CreditsGranted",
     "CreditsReserved", "ReservationExtended", "CreditsCharged", "CreditsReleased", "ReservationExpired", "CreditsExpired",
+    "CallAttached", "CallDetached",
 }  # fmt: skip
 
 
@@ -55,7 +58,8 @@ async def test_a_random_life_verifies(bench, database, seed):
     accounts = {account_in(0): new_id("key") for _ in range(3)}
     for account, key in accounts.items():
         await bench.run(open_account(account, initial=chance.choice([None, 500])))
-        await bench.run(issue_key(account, key, bench.at), grant(account, 10_000))
+        service = issue_key(account, key, bench.at, purpose="service")
+        await bench.run(service, grant(account, 10_000))
     held: dict[str, str] = {}
     gone: dict[str, str] = {}
     for _ in range(60):
@@ -64,6 +68,9 @@ async def test_a_random_life_verifies(bench, database, seed):
         await bench.run(*batch)
     report = await verified(database)
     assert report.differences == []
+
+
+async def test_the_lives_together_write_every_usual_event(bench):
     types = await bench.connection.fetch("select distinct type from ledger.events")
     assert {TYPE_NAMES[row["type"]] for row in types} >= USUAL
 
@@ -74,18 +81,30 @@ def step(chance, bench, accounts, held, gone):
     kind = chance.choice(
         ["reserve"] * 5
         + ["settle"] * 4
-        + ["extend", "extend", "release", "expire", "late", "grant", "freeze", "key"]
+        + [
+            "attach",
+            "attach",
+            "detach",
+            "detach",
+            "extend",
+            "extend",
+            "release",
+            "expire",
+            "late",
+            "grant",
+            "freeze",
+            "key",
+        ]
     )
     if kind == "settle" and mine:
         res = chance.choice(mine)
         del held[res]
         return settle(account, res, chance.randint(0, 900), margin=chance.randint(-9, 9))
+    if kind in ("attach", "detach") and mine:
+        return call(chance, bench, account, mine[-1], kind)
     if kind == "extend" and mine:
         res = chance.choice(mine)
-        data = {"res": res, "total": 1000, "hold_ms": 50_000, "used_so_far": chance.randint(0, 90)}
-        n = chance.randint(0, 10**9)
-        deadline = bench.at + timedelta(seconds=5)
-        return command(c.Extend, account, data, caller_id=f"extend:{res}:{n}", deadline=deadline)
+        return extend(chance, bench, account, res)
     if kind == "release" and mine:
         res = chance.choice(mine)
         del held[res]
@@ -102,10 +121,7 @@ def step(chance, bench, accounts, held, gone):
         return grant(account, chance.randint(1, 3000), expires_at=expires_at)
     if kind == "freeze":
         freeze = chance.choice([c.FreezeAccount, c.UnfreezeAccount])
-        data = {"reason": "manual"}
-        if freeze is c.FreezeAccount:
-            data |= {"revoke_keys": False}
-        return command(freeze, account, data, caller_id=new_id("note"))
+        return command(freeze, account, {"reason": "manual"}, caller_id=new_id("note"))
     if kind == "key":
         return issue_key(account, new_id("key"), bench.at, allowed=["swift-1"])
     res = new_id("req")
@@ -115,9 +131,24 @@ def step(chance, bench, accounts, held, gone):
     given = {
         "hold_ms": 30_000,
         "at_deadline": chance.choice(["release", "charge"]),
+        "attached_cost_ceiling": chance.choice([None, 800, 800]),
         "fee": chance.choice([None, {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}]),
     }
     return reserve(account, accounts[account], amount, deadline, res=res, **given)
+
+
+def extend(chance, bench, account, res):
+    data = {"res": res, "total": 1000, "hold_ms": 50_000, "used_so_far": chance.randint(0, 90)}
+    n = chance.randint(0, 10**9)
+    deadline = bench.at + timedelta(seconds=5)
+    return command(c.Extend, account, data, caller_id=f"extend:{res}:{n}", deadline=deadline)
+
+
+def call(chance, bench, account, res, kind):
+    name, nanos = f"{res}-1", chance.randint(0, 900)
+    if kind == "detach":
+        return detach(account, res, name, nanos)
+    return attach(account, res, name, nanos, bench.at, hold_ms=1000)
 
 
 async def test_keys_rotated_and_revoked_verify(bench, database):

@@ -19,6 +19,7 @@ from services.recharge import app
 from services.recharge.settings import RechargeSettings
 from tests.support.database import PARTITIONS
 from tests.support.deciding import command, grant, issue_key, open_account, reserve, settle
+from tests.support.publishing import selling
 from tests.support.services import example_config, ledger_client, running
 from tests.support.settings import settings_for
 from tests.support.waiting import eventually
@@ -66,13 +67,14 @@ async def account_that_will_fall(place, **policy):
     deadline = place.use.ledger_now() + timedelta(seconds=5)
     given = {"enabled": True, "threshold": 10 * NANOS, "basis": "total", "amount": 10 * NANOS}
     for order in (
+        selling(account),
         open_account(account),
         issue_key(account, "key_" + account[5:], deadline),
         grant(account, 20 * NANOS),
         command(c.ConfigureRecharge, account, given | policy),
     ):
         reply = await place.admin.send(order, give_up_s=4)
-        assert reply.reply in {"Opened", "Issued", "Granted", "Configured"}, reply
+        assert reply.reply in {"Published", "Opened", "Issued", "Granted", "Configured"}, reply
     return account
 
 

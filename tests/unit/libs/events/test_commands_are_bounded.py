@@ -1,4 +1,6 @@
 import copy
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -226,3 +228,23 @@ def test_a_command_that_contradicts_itself_is_malformed(kind, changes):
     wire = copy.deepcopy(examples.command(kind))
     wire["data"] |= changes
     assert isinstance(decode_checked(encode(wire)), Malformed)
+
+
+def publishing(text: str, hashed: str | None = None) -> dict[str, Any]:
+    wire = examples.command("PublishCatalogue")
+    name = hashed or hashlib.sha256(text.encode()).hexdigest()
+    data = {**wire["data"], "hash": name, "text": text}
+    return {"kind": wire["kind"], **wire, "caller_id": f"catalogue:{name}:0", "data": data}
+
+
+@pytest.mark.requirement("CRD-6")
+def test_a_catalogue_comes_with_the_text_of_its_hash_up_to_its_own_bound():
+    whole = json.dumps(publishing('ab"c' * (128 * 1024)), separators=(",", ":")).encode()
+    assert not isinstance(decode_command(whole), Malformed)
+    longer = json.dumps(publishing("a" * (512 * 1024 + 1)), separators=(",", ":")).encode()
+    assert "text" in decode_command(longer).error
+    wrong = decode_command(json.dumps(publishing("{}", "0" * 64)).encode())
+    assert wrong.error == "hash is not the SHA-256 of text"
+    itself = publishing("{}")
+    itself["data"]["withdraws"] = [itself["data"]["hash"]]
+    assert decode_command(json.dumps(itself).encode()).error == "a catalogue withdraws itself"

@@ -97,7 +97,9 @@ BY_KIND: dict[tuple[str, str], Any] = {
     ("Clawback", "cause"): "refund:re_2",
 }
 # Named by the caller id, or bound to another field: never another value under the same id.
-TIED = {"key_id", "res", "attempt_id", "call_id", "hash", "cause", "incarnation", "grant_no"}
+TIED = {
+    "key_id", "res", "attempt_id", "call_id", "hash", "text", "cause", "incarnation", "grant_no",
+}  # fmt: skip
 
 
 def decoded(wire: dict[str, Any]) -> Command:

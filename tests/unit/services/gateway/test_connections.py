@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.connections import HEAD_MAX, BoundedConnection
 from services.gateway.server import listen, serving
+from tests.support.slow_client import drip, read_slowly
 
 START = b"POST /x HTTP/1.1\r\nhost: a\r\n"
 
@@ -113,13 +114,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BoundedConnection, "linger_s", 0.2)
 
 
-async def dripping(writer: asyncio.StreamWriter, drops: bytes) -> None:
-    """Send byte by byte, as slowly as a client that wants to hold the connection."""
-    for drop in drops:
-        writer.write(bytes([drop]))
-        await asyncio.sleep(0.02)
-
-
 @pytest.mark.requirement("LIM-2")
 @pytest.mark.usefixtures("hurry")
 class TestSlowClients:
@@ -138,7 +132,7 @@ class TestSlowClients:
                 assert b" 200 " in await reader.readline()
                 await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(len(b"5 0"))
-            sending = asyncio.create_task(dripping(writer, drops))
+            sending = asyncio.create_task(drip(writer, drops))
             found = await read_all(reader)
             sending.cancel()
         assert found.split(b" ")[1:2] == ([told] if told else [])
@@ -150,9 +144,8 @@ class TestSlowClients:
     async def test_the_time_of_one_head_is_not_that_of_the_next(self):
         async with connected() as (reader, writer):
             for _ in range(4):  # each within its time, all together not
-                writer.write(START)
-                await asyncio.sleep(0.1)
-                writer.write(b"content-length: 0\r\n\r\n")
+                await drip(writer, b"POST ", pause_s=0.025)
+                writer.write(START[5:] + b"content-length: 0\r\n\r\n")
                 assert b" 200 " in await reader.readline()
                 await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(4)
@@ -161,7 +154,7 @@ class TestSlowClients:
         async with connected(unread) as (reader, writer):
             writer.write(START + b"content-length: 1000000\r\n\r\n")
             assert b" 429 " in await reader.readline()
-            sending = asyncio.create_task(dripping(writer, b"x" * 500))
+            sending = asyncio.create_task(drip(writer, b"x" * 500))
             await read_all(reader)
             sending.cancel()
 
@@ -221,11 +214,7 @@ class TestSlowReaders:
     async def test_one_that_is_taken_slowly_but_steadily_arrives(self, app: ASGIApp):
         async with connected(app, stall_s=0.3) as (reader, writer):
             writer.write(START + b"connection: close\r\n\r\n")
-            size = 0
-            while piece := await reader.read(2 * 1024 * 1024):
-                size += len(piece)
-                await asyncio.sleep(0.002)
-        assert size > BIG
+            assert await read_slowly(reader, 2 * 1024 * 1024, pause_s=0.002) > BIG
 
 
 @pytest.mark.requirement("LIM-2")

@@ -13,7 +13,9 @@ from libs.events.codec import canonical
 from services.ledger.invariants import check
 from tests.support.deciding import (
     Rules,
+    attach,
     command,
+    detach,
     expire,
     grant,
     issue_key,
@@ -26,6 +28,7 @@ from tests.support.deciding import (
 
 ACCOUNT, KEY = f"acct_{1:032x}", f"key_{1:032x}"
 FEE = {"currency": "USD", "minor": 3, "schedule": "fee-1"}
+HELD = {"fee": FEE, "attached_cost_ceiling": 100}
 
 Body = dict[str, Any]
 
@@ -62,11 +65,15 @@ def story() -> list[Body]:
     """A hold of each fate: settled above it and refunded, released, expired and settled late."""
     rules = Rules()
     rules.run(open_account(ACCOUNT))
-    rules.run(issue_key(ACCOUNT, KEY, rules.at, cap_total=500))
+    rules.run(issue_key(ACCOUNT, KEY, rules.at, cap_total=500, purpose="service"))
     rules.run(command(c.SetSpendLimits, ACCOUNT, {"day": 500, "month": 500, "alerts": []}))
     rules.run(grant(ACCOUNT, 1000))
     for number in (1, 2, 3, 4):
-        rules.run(reserve(ACCOUNT, KEY, 100, rules.at, res=res(number), fee=FEE))
+        rules.run(reserve(ACCOUNT, KEY, 100, rules.at, res=res(number), **HELD))
+    rules.run(attach(ACCOUNT, res(1), "one", 60, rules.at))
+    rules.run(detach(ACCOUNT, res(1), "one", 50))
+    rules.run(attach(ACCOUNT, res(1), "two", 50, rules.at))
+    rules.run(detach(ACCOUNT, res(1), "two", 50))
     rules.run(settle(ACCOUNT, res(1), 120))
     rules.run(refund(ACCOUNT, res(1), 50))
     rules.run(release(ACCOUNT, res(2)))
@@ -137,6 +144,11 @@ def backwards(bodies: list[Body]) -> None:
         ("open reservations add up to reserved", change("CreditsReserved", 4, amount="90")),
         ("the cap of a total holds", capped),
         ("the cap of a day holds", lowered),
+        ("attached calls stay within the ceiling", change("CallAttached", 1, cost_bound="101")),
+        ("attached calls stay within the ceiling", change("CallDetached", 1, cost="51")),
+        ("a reservation outlasts its calls", change("CallDetached", 1, call_id="other")),
+        ("data.call_id", change("CallDetached", 1, call_id="other")),
+        ("data.until", change("CallAttached", 1, until="2026-11-20T12:01:00.000001Z")),
         ("incarnations never fall", another_incarnation),
         ("time never runs backwards", backwards),
         ("data.available", change("CreditsReserved", 4, available="1")),

@@ -19,6 +19,7 @@ from tests.support.gateway import (
     script,
     until,
 )
+from tests.support.slow_client import drip
 
 pytestmark = [
     pytest.mark.requirement("LIM-2"),
@@ -116,13 +117,8 @@ class TestRequests:
     ):
         async with connection(gateway) as one:
             one.begin("content-length: 1000")
-
-            async def send() -> None:
-                for drop in body(stream=stream):
-                    one.writer.write(bytes([drop]))
-                    await asyncio.sleep(0.02)
-
-            sending = asyncio.create_task(send() if drips else asyncio.sleep(0))
+            drops = body(stream=stream) if drips else b""
+            sending = asyncio.create_task(drip(one.writer, drops))
             assert await one.answer() == (408, "request_timeout")
             sending.cancel()
             await asyncio.wait({sending})

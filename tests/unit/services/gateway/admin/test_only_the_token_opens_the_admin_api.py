@@ -49,4 +49,6 @@ async def test_the_description_is_open_and_whole(api):
         "/admin/v1/accounts/{account_id}/grants",
         "/admin/v1/accounts/{account_id}/freeze",
         "/admin/v1/accounts/{account_id}/unfreeze",
+        "/admin/v1/catalogues",
+        "/admin/v1/catalogues/{catalogue_hash}",
     }

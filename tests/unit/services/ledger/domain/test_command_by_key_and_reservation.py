@@ -11,7 +11,9 @@ from libs.events.ids import new_id
 from services.ledger.domain.state import Accepted, Conflict, Retry
 from tests.support.deciding import (
     Rules,
+    attach,
     command,
+    detach,
     expire,
     grant,
     issue_key,
@@ -30,13 +32,13 @@ HOLD = timedelta(seconds=60)
 
 # command: by the key that opened the reservation (Reserve, IssueKey, RevokeKey: that it names).
 BY_KEY = {
-    "active": {"Reserve": OK, "Extend": OK, "IssueKey": OK, "RevokeKey": OK},
+    "active": {"Reserve": OK, "Extend": OK, "Attach": OK, "IssueKey": OK, "RevokeKey": OK},
     "revoked": {
-        "Reserve": "key_revoked", "Extend": "key_revoked", "IssueKey": "unknown_key",
+        "Reserve": "key_revoked", "Extend": "key_revoked", "Attach": "key_revoked", "IssueKey": "unknown_key",
         "RevokeKey": OK,
     },
     "expired": {
-        "Reserve": "key_expired", "Extend": "key_expired", "IssueKey": "unknown_key",
+        "Reserve": "key_expired", "Extend": "key_expired", "Attach": "key_expired", "IssueKey": "unknown_key",
         "RevokeKey": OK,
     },
     "unknown": {
@@ -48,35 +50,41 @@ BY_KEY = {
 }  # fmt: skip
 
 # What gives back or books what is held passes whatever became of the key.
-ALWAYS = {"Settle": OK, "Release": OK, "ExpireReservation": OK}
+ALWAYS = {"Settle": OK, "Release": OK, "Detach": OK, "ExpireReservation": OK}
 
+KINDS = ("Extend", "Attach", "Detach", "Settle", "Release", "ExpireReservation", "Refund")
 BY_RESERVATION = {
     "open": {
-        "Extend": OK, "Settle": OK, "Release": OK, "ExpireReservation": OK,
-        "Refund": "refund_exceeds_charge",
+        "Extend": OK, "Attach": OK, "Detach": OK, "Settle": OK, "Release": OK,
+        "ExpireReservation": OK, "Refund": "refund_exceeds_charge",
     },
     "overdue": {
-        "Extend": "reservation_expired", "Settle": OK, "Release": OK, "ExpireReservation": OK,
+        "Extend": "reservation_expired", "Attach": "reservation_expired", "Detach": OK,
+        "Settle": OK, "Release": OK, "ExpireReservation": OK,
         "Refund": "refund_exceeds_charge",
     },
     "settled": {
+        "Attach": "conflict settled", "Detach": "conflict settled",
         "Extend": "conflict settled", "Settle": "conflict settled", "Release": "conflict settled",
         "ExpireReservation": UNKNOWN, "Refund": OK,
     },
     "released": {
+        "Attach": "conflict released", "Detach": "conflict released",
         "Extend": "conflict released", "Settle": "conflict released", "Release": UNKNOWN,
         "ExpireReservation": UNKNOWN, "Refund": "refund_exceeds_charge",
     },
     "expired": {
+        "Attach": "reservation_expired", "Detach": "reservation_expired",
         "Extend": "reservation_expired", "Settle": OK, "Release": UNKNOWN,
         "ExpireReservation": UNKNOWN, "Refund": "refund_exceeds_charge",
     },
     "settled late": {
+        "Attach": "conflict settled", "Detach": "conflict settled",
         "Extend": "conflict settled", "Settle": "conflict settled", "Release": "conflict settled",
         "ExpireReservation": UNKNOWN, "Refund": OK,
     },
-    "unknown": dict.fromkeys(("Extend", "Settle", "Release", "ExpireReservation", "Refund"), UNKNOWN),
-    "foreign": dict.fromkeys(("Extend", "Settle", "Release", "ExpireReservation", "Refund"), UNKNOWN),
+    "unknown": dict.fromkeys(KINDS, UNKNOWN),
+    "foreign": dict.fromkeys(KINDS, UNKNOWN),
 }  # fmt: skip
 
 
@@ -85,7 +93,7 @@ def rules() -> Rules:
     rules = Rules()
     for account, key in ((ACCOUNT, KEY), (OTHER, OTHER_KEY)):
         rules.run(open_account(account))
-        rules.run(issue_key(account, key, rules.at))
+        rules.run(issue_key(account, key, rules.at, purpose="service"))
         rules.run(grant(account, 1000))
     return rules
 
@@ -112,14 +120,24 @@ def revoke(account: str, key: str) -> c.Command:
 def on_reservation(res: str, rules: Rules) -> dict[str, c.Command]:
     made = [
         extend(res, rules), settle(ACCOUNT, res, 40), release(ACCOUNT, res), expire(ACCOUNT, res),
-        refund(ACCOUNT, res, 1),
+        refund(ACCOUNT, res, 1), attach(ACCOUNT, res, "one", 1, rules.at, hold_ms=1),
+        detach(ACCOUNT, res, f"of-{res}", 1),
     ]  # fmt: skip
     return {each.kind: each for each in made}
 
 
 def held(rules: Rules, account: str = ACCOUNT, key: str = KEY) -> str:
     res = new_id("req")
-    assert isinstance(rules.run(reserve(account, key, 60, rules.at, res=res)), Accepted)
+    hold = reserve(account, key, 60, rules.at, res=res, attached_cost_ceiling=9)
+    assert isinstance(rules.run(hold), Accepted)
+    return res
+
+
+def calling(rules: Rules, res: str) -> str:
+    """A call of the reservation that has run out of its time."""
+    call = attach(ACCOUNT, res, f"of-{res}", 1, rules.at, hold_ms=1)
+    assert isinstance(rules.run(call), Accepted)
+    rules.after(milliseconds=1)
     return res
 
 
@@ -141,7 +159,7 @@ def after(make: Callable[[Rules], str], *told: Callable[[str, str], c.Command]) 
 
 
 def overdue(rules: Rules) -> str:
-    res = held(rules)
+    res = calling(rules, held(rules))
     rules.at += HOLD
     return res
 
@@ -151,7 +169,7 @@ def settle_30(account: str, res: str) -> c.Command:
 
 
 RESERVATIONS: dict[str, Callable[[Rules], str]] = {
-    "open": held,
+    "open": lambda rules: calling(rules, held(rules)),
     "overdue": overdue,
     "settled": after(held, settle_30),
     "released": after(held, release),
@@ -163,7 +181,7 @@ RESERVATIONS: dict[str, Callable[[Rules], str]] = {
 
 
 @pytest.mark.requirement("RSV-2", "RSV-3", "RSV-4")
-@pytest.mark.parametrize("kind", ["Extend", "Settle", "Release", "ExpireReservation", "Refund"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("state", BY_RESERVATION)
 def test_every_command_on_every_reservation(rules, state, kind):
     res = RESERVATIONS[state](rules)
@@ -201,13 +219,15 @@ def test_every_command_on_every_key(rules, standing):
     ends = rules.at + timedelta(seconds=60)
     owner = OTHER if standing == "foreign" else ACCOUNT
     if standing != "unknown":
-        rules.run(issue_key(owner, named, rules.at, expires_at=ends))
+        rules.run(issue_key(owner, named, rules.at, expires_at=ends, purpose="service"))
     wanted = BY_KEY[standing] | (ALWAYS if "Extend" in BY_KEY[standing] else {})
     holds = {}
     if "Extend" in wanted:
-        for kind in ("Extend", *ALWAYS):
+        for kind in ("Extend", "Attach", *ALWAYS):
             holds[kind] = new_id("req")
-            rules.run(reserve(ACCOUNT, named, 60, rules.at, res=holds[kind], hold_ms=600_000))
+            given = {"hold_ms": 600_000, "attached_cost_ceiling": 9}
+            rules.run(reserve(ACCOUNT, named, 60, rules.at, res=holds[kind], **given))
+            calling(rules, holds[kind])
     key_standing(rules, standing, named)
     told = {"Reserve": reserve(ACCOUNT, named, 1, rules.at)}
     told |= {kind: on_reservation(res, rules)[kind] for kind, res in holds.items()}

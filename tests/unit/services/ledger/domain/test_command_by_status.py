@@ -12,8 +12,10 @@ from services.ledger.domain.state import Accepted
 from tests.support.deciding import (
     CATALOGUE,
     Rules,
+    attach,
     clawback,
     command,
+    detach,
     expire,
     grant,
     issue_key,
@@ -47,6 +49,8 @@ MATRIX = {
     "Extend": (OK, "account_frozen", "unknown_reservation"),
     "Settle": (OK, OK, "unknown_reservation"),
     "Release": (OK, OK, "unknown_reservation"),
+    "Attach": (OK, "account_frozen", "unknown_reservation"),
+    "Detach": (OK, OK, "unknown_reservation"),
     "ConfigureRecharge": (OK, OK, "account_closed"),
     "StartRecharge": ("recharge_not_needed", "account_frozen", "account_closed"),
     "RecordRechargeFailure": ("unknown_attempt", "unknown_attempt", "unknown_attempt"),
@@ -65,7 +69,7 @@ TIMERS = {"ExpireReservation", "ExpireGrant"}
 def rules() -> Rules:
     rules = Rules()
     rules.run(open_account(ACCOUNT))
-    rules.run(issue_key(ACCOUNT, KEY, rules.at))
+    rules.run(issue_key(ACCOUNT, KEY, rules.at, purpose="service"))
     rules.run(grant(ACCOUNT, 100, source="purchase", payment=PAYMENT))
     rules.run(reserve(ACCOUNT, KEY, 5, rules.at, res=PAST))
     rules.run(settle(ACCOUNT, PAST, 5))
@@ -88,14 +92,17 @@ def expire_grant() -> c.Command:
     return command(c.ExpireGrant, ACCOUNT, data, caller_id=f"expire_grant:{ACCOUNT}:2")
 
 
-def in_status(rules: Rules, status: str) -> str:
+def in_status(rules: Rules, status: str, kind: str) -> str:
     """Bring the account into a status; the hold that commands then name, if one can be open."""
     if status == "closed":
         data = {"write_off": True, "reason_code": "left"}
         assert isinstance(rules.run(command(c.CloseAccount, ACCOUNT, data)), Accepted)
         return new_id("req")
     res = new_id("req")
-    assert isinstance(rules.run(reserve(ACCOUNT, KEY, 10, rules.at, res=res)), Accepted)
+    held = reserve(ACCOUNT, KEY, 10, rules.at, res=res, attached_cost_ceiling=100)
+    assert isinstance(rules.run(held), Accepted)
+    if kind == "Detach":
+        assert isinstance(rules.run(attach(ACCOUNT, res, "running", 1, rules.at)), Accepted)
     rules.run(grant(ACCOUNT, 7, expires_at=rules.at + timedelta(seconds=1)))
     if status == "frozen":
         rules.run(freeze())
@@ -125,6 +132,8 @@ def commands_of(rules: Rules, res: str) -> dict[str, c.Command]:
         command(c.Extend, ACCOUNT, extend, caller_id=f"extend:{res}:1", deadline=deadline),
         settle(ACCOUNT, res, 1),
         release(ACCOUNT, res),
+        attach(ACCOUNT, res, "one", 1, deadline),
+        detach(ACCOUNT, res, "running", 1),
         configure(),
         command(c.StartRecharge, ACCOUNT, start, caller_id=ATTEMPT, deadline=deadline),
         command(c.RecordRechargeFailure, ACCOUNT, failure, caller_id=f"failed:{ATTEMPT}"),
@@ -141,7 +150,7 @@ def commands_of(rules: Rules, res: str) -> dict[str, c.Command]:
 @pytest.mark.parametrize("status", ["open", "frozen", "closed"])
 @pytest.mark.parametrize("kind", MATRIX)
 def test_every_command_on_every_status(rules, kind, status):
-    res = in_status(rules, status)
+    res = in_status(rules, status, kind)
     if kind in TIMERS:
         rules.after(minutes=2)
     decision = rules.run(commands_of(rules, res)[kind])

@@ -13,6 +13,7 @@ from libs.events.money import NANOS
 from services.ledger.domain.state import Accepted, Declined
 from tests.support.deciding import (
     Rules,
+    attach,
     clawback,
     command,
     correct,
@@ -31,10 +32,8 @@ ATTEMPT = new_id("rchg")
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TOMORROW, NEXT_MONTH = "2026-11-21T00:00:00.000000Z", "2026-12-01T00:00:00.000000Z"
 
-NOT_YET = {
-    "unknown_catalogue", "hold_too_short", "attached_ceiling", "too_many_calls", "calls_open",
-}  # fmt: skip
-"""Codes of attached calls and of published catalogues: no command that is built answers them."""
+NOT_YET = {"unknown_catalogue"}
+"""A catalogue is refused by the batch, which knows what its partition published."""
 
 FEW = 30
 """What the account has when a story begins, available."""
@@ -137,6 +136,27 @@ def wanting(*told: c.Command, **policy: Any) -> Rules:
     return after(opened(), configure(**policy), *told)
 
 
+def working(*calls: int, ceiling: int = 10) -> tuple[Rules, str]:
+    """A hold of a minute under which calls with these bounds run."""
+    key, res = new_id("key"), new_id("req")
+    rules = after(opened(), issue_key(ACCOUNT, key, START, purpose="service"))
+    amount, most = NANOS, ceiling * NANOS
+    after(rules, reserve(ACCOUNT, key, amount, START, res=res, attached_cost_ceiling=most))
+    told = [attach(ACCOUNT, res, f"call-{n}", c * NANOS, START) for n, c in enumerate(calls)]
+    return after(rules, *told), res
+
+
+def calling(*calls: int, bound: int = 1, hold_ms: int = 1000) -> Any:
+    rules, res = working(*calls)
+    return rules.run(attach(ACCOUNT, res, "last", bound * NANOS, START, hold_ms=hold_ms))
+
+
+def settling_early() -> Any:
+    rules, res = working(1)
+    return rules.run(settle(ACCOUNT, res, NANOS))
+
+
+A_MINUTE_ON = "2026-11-20T12:01:00.000000Z"
 BALANCE = {"available": 30, "reserved": 0, "total": 30}
 HELD = {"available": 24, "reserved": 6, "total": 30}
 
@@ -188,6 +208,13 @@ STORIES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "unknown_grant": (lambda: opened().run(correct(ACCOUNT, 1, grant_no=2)), {}),
     "unknown_reservation": (lambda: opened().run(settle(ACCOUNT, new_id("req"), 1)), {}),
     "reservation_expired": (expiring_hold, {}),
+    "hold_too_short": (lambda: calling(hold_ms=60_001), {"until": A_MINUTE_ON}),
+    "attached_ceiling": (
+        lambda: calling(3, 4, bound=4),
+        {"required": 4, "available": 3, "total": 10},
+    ),
+    "too_many_calls": (lambda: calling(*[0] * 50), {}),
+    "calls_open": (settling_early, {"until": "2026-11-20T12:00:30.000000Z"}),
     "refund_exceeds_charge": (charged, {"required": 6, "total": 5}),
     "unknown_payment": (lambda: opened().run(clawback(ACCOUNT, "pi_2", 1, 1, "dispute:dp_1")), {}),
     "unknown_cause": (lambda: opened().run(reverse(ACCOUNT, "dispute:dp_1")), {}),
