@@ -172,6 +172,7 @@ CALLS = {
     "/v1/completions": {"prompt": "Hello"},
     "/v1/responses": {"input": "Hello"},
     "/v1/embeddings": {"input": "Hello"},
+    "/v1/images/generations": {"prompt": "Hello"},
 }
 
 
