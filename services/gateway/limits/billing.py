@@ -25,7 +25,9 @@ class BillingRate:
         self._now = now
 
     async def count(self, scope: Scope, key: KeyInfo) -> None:
-        """Count one request; raises Problem 429."""
+        """Count one request; raises Problem 429. Services reserve for others: they have no rate."""
+        if key.purpose == "service":
+            return
         admission = await self._limiter.admit(f"{key.account_id}:billing", self._limits, "")
         scope[_HEADERS] = ietf_rate_headers(admission.standing, self._now)
         if admission.refused is not None:

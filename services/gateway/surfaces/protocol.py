@@ -39,7 +39,11 @@ class Parsed:
 
 
 class Surface(Protocol):
-    """One dialect: its place, its requests, its answers, its errors."""
+    """One dialect: its place, its requests, its answers, its errors.
+
+    One that tells rates in other headers than OpenAI's has `rate_headers` too, a function of
+    `services.gateway.limits.headers`.
+    """
 
     name: str
     path: str

@@ -136,6 +136,15 @@ class TestRate:
             "x-ratelimit-remaining-requests"
         ] == "3"
 
+    async def test_a_service_that_reserves_for_others_has_none(
+        self, gateway: RunningGateway, ledger: GatewayLedger
+    ):
+        key = ledger.key(ledger.account(DOLLAR), purpose="service")
+        headers = {"authorization": f"Bearer {key}"}
+        for _ in range(4):
+            answer = await gateway.http.get("/billing/v1/prices", headers=headers)
+            assert answer.status_code != 429
+
 
 @pytest.mark.requirement("LIM-2")
 class TestAtOnce:
