@@ -53,15 +53,20 @@ class Refusal(Exception):
         return _KINDS.get(self.status, "invalid_request_error")
 
 
-def openai_body(refusal: Refusal) -> bytes:
-    """The refusal as the official OpenAI SDKs read it."""
+def openai_error(refusal: Refusal) -> dict[str, Any]:
+    """The error object that the official OpenAI SDKs read."""
     error: dict[str, Any] = {
         "message": refusal.message,
         "type": refusal.kind,
         "param": refusal.param,
         "code": refusal.code,
     }
-    return orjson.dumps({"error": error | dict(refusal.extra)})
+    return error | dict(refusal.extra)
+
+
+def openai_body(refusal: Refusal) -> bytes:
+    """The refusal as a whole answer."""
+    return orjson.dumps({"error": openai_error(refusal)})
 
 
 def openai_event(refusal: Refusal) -> bytes:
@@ -70,13 +75,17 @@ def openai_event(refusal: Refusal) -> bytes:
 
 
 def response_event(refusal: Refusal) -> bytes:
-    """The refusal in the middle of a stream of a response, whose events have names."""
+    """The refusal in the middle of a stream of a response, whose events have names.
+
+    By `error` the SDKs raise it; without that some would hand it on like any other event.
+    """
     event = {
         "type": "error",
         "code": refusal.code,
         "message": refusal.message,
         "param": refusal.param,
         "sequence_number": 0,
+        "error": openai_error(refusal),
     }
     return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
 

@@ -44,7 +44,8 @@ def wide_cap(offer: Offer, bound: Bound, hold: Hold, unheld: Unheld) -> int:
 
 
 def _cost(offer: Offer, bound: Bound, cap: int) -> int:
-    return offer.most(bound.input_tokens, cap * bound.choices, hour_cache=bound.hour_cache)
+    output = cap * bound.choices + bound.beside
+    return offer.most(bound.input_tokens, output, hour_cache=bound.hour_cache)
 
 
 class Growth:

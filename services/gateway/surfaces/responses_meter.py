@@ -4,6 +4,7 @@ The last event of a stream is the whole response with its usage; it is held back
 settled.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -88,7 +89,9 @@ class ResponsesMeter:
     def so_far(self) -> tuple[dict[str, Any], str, int]:
         """The response as it was begun, the text that came, and how many events."""
         begun = parsed(self._begun).get("response")
-        text: str = orjson.loads(b'"%b"' % b"".join(self._text))
+        # Not by orjson: a delta may end with the first half of a character.
+        text: str = json.loads(b'"%b"' % b"".join(self._text), strict=False)
+        text = text.encode(errors="replace").decode()
         return begun if isinstance(begun, dict) else {}, text, self._number
 
     def _read(self, response: dict[str, Any]) -> None:

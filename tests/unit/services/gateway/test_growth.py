@@ -140,3 +140,12 @@ def test_the_cap_sent_never_runs_ahead_by_more_than_its_share(percent: int):
 def test_a_hold_that_is_limited_already_does_not_grow():
     smaller = Hold(ORDER, Account(10**9), BOUND.amount - 10 * TOKEN, 10**9)
     assert wide_cap(OFFER, BOUND, smaller, Unheld(25)) == SLICE - 10
+
+
+@pytest.mark.requirement("PRC-2")
+@given(st.integers(0, 10_000_000))
+def test_a_wider_cap_still_covers_the_output_that_no_cap_holds_back(available: int):
+    bound = text_bound(OFFER, size=100, tools=False, asked=None, choices=1, beside=900)
+    hold = Hold(ORDER, Account(available), bound.amount, available)
+    cap = wide_cap(OFFER, bound, hold, Unheld(100))
+    assert OFFER.most(bound.input_tokens, cap + bound.beside) <= hold.amount + available

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from libs.catalogue import Usage
 from services.gateway.errors import Refusal, response_event
 from services.gateway.meter import UpstreamBrokenError
-from services.gateway.surfaces.responses_meter import ResponsesMeter
+from services.gateway.surfaces.responses_meter import ResponsesMeter, response_ending
 
 USAGE = {
     "input_tokens": 10,
@@ -130,7 +130,24 @@ def test_our_own_error_has_the_shape_of_the_named_events():
     told = response_event(Refusal(503, "gateway_stopped", "Stopped.", param=None))
     name, data = told.split(b"\n")[:2]
     assert (name, told[-2:]) == (b"event: error", b"\n\n")
+    error = {"code": "gateway_stopped", "message": "Stopped.", "param": None}
     assert orjson.loads(data.removeprefix(b"data: ")) == {
-        "type": "error", "code": "gateway_stopped", "message": "Stopped.", "param": None,
-        "sequence_number": 0,
+        "type": "error", **error, "sequence_number": 0, "error": {"type": "server_error", **error},
     }  # fmt: skip
+
+
+@pytest.mark.requirement("RSV-5")
+def test_a_stream_is_ended_early_as_the_provider_itself_ends_one_at_its_cap():
+    meter = ResponsesMeter()
+    begun = event("response.created", response={"id": "resp_1", "model": "m", "usage": None})
+    half = b'data: {"type":"response.output_text.delta","delta":"%b"}\n\n'
+    meter.feed(begun + half % b"a\\ud83d" + half % b"\\ude00b" + half % b"\\ud83d")
+    name, data = response_ending(meter, Usage(10, 4, 5)).split(b"\n")[:2]
+    told = orjson.loads(data.removeprefix(b"data: "))
+    assert (name, told["type"]) == (b"event: response.incomplete", "response.incomplete")
+    response = told["response"]
+    assert (response["id"], response["status"]) == ("resp_1", "incomplete")
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert response["output"][0]["content"][0]["text"] == "a\U0001f600b?"
+    assert response["usage"]["output_tokens"] == 5
+    assert told["sequence_number"] == 4

@@ -12,6 +12,7 @@ from services.gateway.errors import Refusal
 from services.gateway.surfaces.openai_chat import OpenAIChat
 from services.gateway.surfaces.openai_completions import OpenAICompletions
 from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
+from services.gateway.surfaces.openai_images import OpenAIImages
 from services.gateway.surfaces.openai_responses import OpenAIResponses
 from tests.unit.services.gateway.offering import offer
 from tests.unit.services.gateway.surfaces import worst_provider as worst
@@ -94,19 +95,28 @@ json = st.recursive(
     max_leaves=8,
 )
 KNOWN = {
+    "chat": ["messages", "max_tokens", "n", "tools", "prediction", "modalities", "stream_options"],
+    "images": ["prompt", "n", "size", "quality", "output_format", "stream", "partial_images"],
     "completions": ["prompt", "n", "best_of", "echo", "suffix", "max_tokens", "stream_options"],
     "responses": ["input", "instructions", "max_output_tokens", "reasoning", "text", "tools",
                   "background", "include", "stream"],
     "embeddings": ["input", "dimensions", "encoding_format", "service_tier"],
 }  # fmt: skip
-GOOD = {"completions": {"prompt": "a"}, "responses": {"input": "a"}, "embeddings": {"input": "a"}}
+GOOD = {
+    "chat": {"messages": [{"role": "user", "content": "a"}]},
+    "completions": {"prompt": "a"},
+    "responses": {"input": "a"},
+    "embeddings": {"input": "a"},
+    "images": {"prompt": "a"},
+}
+SURFACES = {name: body[0] for name, body in BODIES.items()} | {"images": OpenAIImages()}
 
 
 @pytest.mark.requirement("PRC-7")
 @pytest.mark.parametrize("name", KNOWN)
 @given(st.data())
 def test_whatever_comes_is_bounded_or_refused(name: str, data):
-    surface = BODIES[name][0]
+    surface = SURFACES[name]
     some = data.draw(st.dictionaries(st.sampled_from([*KNOWN[name], "never_heard_of"]), json))
     for body in (some, {"model": "swift-1"} | GOOD[name] | some):
         parsed = parsed_or_refused(surface, orjson.dumps(body))
