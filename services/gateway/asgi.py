@@ -14,6 +14,9 @@ from services.gateway.errors import HeaderList, openai_body, unknown_path
 from services.gateway.headers import json_headers, request_ids
 from services.gateway.operations import places
 from services.gateway.paid import PaidRequests
+from services.gateway.surfaces.anthropic_counting import AnthropicCounting
+from services.gateway.surfaces.anthropic_errors import anthropic_body
+from services.gateway.surfaces.anthropic_messages import AnthropicMessages
 from services.gateway.surfaces.openai_chat import OpenAIChat
 from services.gateway.surfaces.openai_completions import OpenAICompletions
 from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
@@ -27,7 +30,9 @@ SURFACES: Final[tuple[Surface, ...]] = (
     OpenAICompletions(),
     OpenAIResponses(),
     OpenAIEmbeddings(),
+    AnthropicMessages(),
 )
+_ANTHROPIC: Final = "/v1/messages"
 BILLING: Final = "/billing/v1/"
 
 
@@ -42,6 +47,8 @@ class Root:
         self._hot: dict[tuple[str, str], ASGIApp] = {
             ("POST", surface.path): partial(paid.model, surface) for surface in SURFACES
         }
+        counting = AnthropicCounting()
+        self._hot["POST", counting.path] = partial(paid.count, counting)
         for place, operation in places(catalogue).items():
             self._hot.setdefault(place, partial(paid.operation, operation))
 
@@ -61,7 +68,14 @@ class Root:
             body = orjson.dumps({"ready": not problems, "problems": problems})
             await _send_json(send, 503 if problems else 200, body)
         else:
-            await _send_json(send, 404, openai_body(unknown_path()), request_ids(new_id("req")))
+            await _send_unknown(path, send)
+
+
+async def _send_unknown(path: str, send: Send) -> None:
+    refusal = unknown_path()
+    refusal.request_id = new_id("req")
+    shape = anthropic_body if path.startswith(_ANTHROPIC) else openai_body
+    await _send_json(send, 404, shape(refusal), request_ids(refusal.request_id))
 
 
 async def _send_json(send: Send, status: int, body: bytes, more: HeaderList = ()) -> None:

@@ -17,7 +17,7 @@ from services.gateway.errors import NO_RETRY, HeaderList, Refusal, upstream_fail
 from services.gateway.estimate import Bound, cap_within, estimated_usage
 from services.gateway.exchange import Exchange
 from services.gateway.headers import returned
-from services.gateway.meter import Meter, UpstreamBrokenError, believable
+from services.gateway.meter import Meter, UpstreamBrokenError, believable, oddity
 from services.gateway.offers import Offer
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Drains, Outcome, Told
@@ -225,7 +225,8 @@ class Completion:
         settlement = Settlement(
             charge=charge.charge,
             margin=charge.margin,
-            basis="estimate" if reported is None else "actual",
+            # What was served at another price than ours is no actual charge.
+            basis="estimate" if reported is None or oddity(self._meter) else "actual",
             cost_pico=charge.cost_pico,
             usage=usage,
             finish=self._meter.finish,

@@ -6,6 +6,7 @@ Adding a surface is adding a file with a class like this and naming it in `servi
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from libs.catalogue.images import Size
 from services.gateway.errors import Refusal
 from services.gateway.estimate import Bound
 from services.gateway.meter import Meter
@@ -30,6 +31,10 @@ class Parsed:
     """Whether the provider may add hidden text for tools or schemas."""
     inputs: int = 1
     """How many texts it holds that may each be as long as the model takes."""
+    images: tuple[Size | None, ...] = ()
+    """The size of each image in it; None where that is not known."""
+    hour_cache: bool = False
+    """Whether it may write to a cache for an hour."""
     beside: int = 0
     """Output tokens of all choices together that no cap holds back."""
 
