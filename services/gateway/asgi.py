@@ -15,6 +15,9 @@ from services.gateway.headers import json_headers, request_ids
 from services.gateway.model_list import is_model_path
 from services.gateway.operations import places
 from services.gateway.paid import PaidRequests
+from services.gateway.surfaces.anthropic_counting import AnthropicCounting
+from services.gateway.surfaces.anthropic_errors import anthropic_body
+from services.gateway.surfaces.anthropic_messages import AnthropicMessages
 from services.gateway.surfaces.openai_chat import OpenAIChat
 from services.gateway.surfaces.openai_completions import OpenAICompletions
 from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
@@ -31,7 +34,9 @@ SURFACES: Final[tuple[Surface, ...]] = (
     OpenAIResponses(),
     OpenAIEmbeddings(),
     OpenAIImages(),
+    AnthropicMessages(),
 )
+_ANTHROPIC: Final = "/v1/messages"
 BILLING: Final = "/billing/v1/"
 
 
@@ -52,6 +57,8 @@ class Root:
         self._hot: dict[tuple[str, str], ASGIApp] = {
             ("POST", surface.path): partial(paid.model, surface) for surface in SURFACES
         }
+        counting = AnthropicCounting()
+        self._hot["POST", counting.path] = partial(paid.count, counting)
         for place, operation in places(catalogue).items():
             self._hot.setdefault(place, partial(paid.operation, operation))
         self._paid = paid
@@ -79,7 +86,14 @@ class Root:
                 found.operation, scope, receive, send, upstream_path=found.upstream_path
             )
         else:
-            await _send_json(send, 404, openai_body(unknown_path()), request_ids(new_id("req")))
+            await _send_unknown(path, send)
+
+
+async def _send_unknown(path: str, send: Send) -> None:
+    refusal = unknown_path()
+    refusal.request_id = new_id("req")
+    shape = anthropic_body if path.startswith(_ANTHROPIC) else openai_body
+    await _send_json(send, 404, shape(refusal), request_ids(refusal.request_id))
 
 
 async def _send_json(send: Send, status: int, body: bytes, more: HeaderList = ()) -> None:

@@ -44,6 +44,8 @@ class Refusal(Exception):
         self.param = param
         self.headers = headers
         self.extra = extra or {}
+        self.request_id = ""
+        """The request that is refused; set where it is told."""
 
     @property
     def kind(self) -> str:

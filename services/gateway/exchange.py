@@ -99,21 +99,28 @@ class Exchange:
 
     async def refuse(self, refusal: Refusal, headers: HeaderList = ()) -> None:
         """Tell the client a refusal: as the answer, or as an event where a stream has begun."""
+        refusal.request_id = self.request_id
         if self.started:
             await self.put(self._shape.error_event(refusal))
             await self.end()
             return
         body = self._shape.error_body(refusal)
         all_headers = (*json_headers(body), *refusal.headers, *headers, *self._ids)
-        self._begin(_Head(refusal.status, all_headers, body))
+        self._begin(_Head(self._status_of(refusal), all_headers, body))
 
     def abort(self, refusal: Refusal) -> None:
         """End at once: tell the refusal if nothing was told yet, else break the stream off."""
         if self.started:
             self.leave()
             return
+        refusal.request_id = self.request_id
         body = self._shape.error_body(refusal)
         self._begin(_Head(refusal.status, (*json_headers(body), *self._ids), body))
+
+    def _status_of(self, refusal: Refusal) -> int:
+        """The status of a refusal; a shape may have its own for it as `status_of`."""
+        own = getattr(self._shape, "status_of", None)
+        return refusal.status if own is None else int(own(refusal))
 
     def _begin(self, head: _Head) -> None:
         if not self._head.done():

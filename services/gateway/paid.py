@@ -1,8 +1,10 @@
 """The paid request as the client's task sees it: who asks, for what, and the answer relayed."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -12,6 +14,7 @@ from libs.events.ids import new_id
 from services.gateway.body import ClientGoneError, read_body
 from services.gateway.completion import Completion, Means
 from services.gateway.context import Gateway
+from services.gateway.counting import FreeCall
 from services.gateway.errors import (
     HeaderList,
     Refusal,
@@ -31,7 +34,9 @@ from services.gateway.limits.slots import Slot
 from services.gateway.offers import Offers
 from services.gateway.operations import Call, OperationCall
 from services.gateway.orders import Order
-from services.gateway.pump import Job, Pumps
+from services.gateway.pump import Pumps
+from services.gateway.surfaces.anthropic_counting import AnthropicCounting
+from services.gateway.surfaces.anthropic_headers import check_betas
 from services.gateway.surfaces.protocol import Surface
 from services.gateway.tracing import traceparent
 
@@ -47,6 +52,9 @@ class OpenAIErrors:
 
 
 _OPERATION_ERRORS: Final = OpenAIErrors()
+
+Work = tuple[Callable[[Exchange], asyncio.Task[None]], bool]
+"""What starts the work on a request, and whether the client's going is to be noticed."""
 
 
 class PaidRequests:
@@ -65,13 +73,14 @@ class PaidRequests:
     async def model(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of a surface."""
 
-        def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
+        def job(key: KeyInfo, raw: bytes, res: str) -> Work:
             parsed = surface.parse(raw)
             offer = self.offers.model(key, parsed.model, surface.shape)
             order = _order(scope, key, res, offer.name, surface.name)
             headers = chosen(scope["headers"], surface.passes)
+            check_betas(headers)
             job = Completion(self._means, surface, parsed, offer, order, headers)
-            return job, parsed.stream
+            return partial(self._pumps.start, job), parsed.stream
 
         await self._serve(surface, job, scope, receive, send)
 
@@ -88,7 +97,7 @@ class PaidRequests:
         path = upstream_path or operation.upstream_path
         upstream = self._gateway.catalogue.upstreams[operation.upstream]
 
-        def job(key: KeyInfo, raw: bytes, res: str) -> tuple[Job, bool]:
+        def job(key: KeyInfo, raw: bytes, res: str) -> Work:
             price = self.offers.operation(key, operation)
             query = scope["query_string"].decode("latin-1")
             call = Call(path, raw, forwarded(scope["headers"]), query)
@@ -97,15 +106,36 @@ class PaidRequests:
                 at_deadline=operation.unsettled,
                 fee=operation.fee,
             )
-            upstreams = self._means.upstreams
-            return OperationCall(upstreams, operation, upstream, call, price, order), False
+            job = OperationCall(self._means.upstreams, operation, upstream, call, price, order)
+            return partial(self._pumps.start, job), False
 
         await self._serve(_OPERATION_ERRORS, job, scope, receive, send)
+
+    async def count(
+        self, surface: AnthropicCounting, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a question that is free, to those who may buy the model, within their limits."""
+
+        def call(key: KeyInfo, raw: bytes, _res: str) -> Work:
+            model, fields = surface.parse(raw)
+            candidate = self.offers.model(key, model, surface.shape).candidates[0]
+            headers = chosen(scope["headers"], surface.passes)
+            check_betas(headers)
+            free = FreeCall(
+                self._means.upstreams,
+                candidate,
+                surface.upstream_path,
+                surface.prepare(fields, candidate),
+                {**headers, "content-type": "application/json"},
+            )
+            return lambda exchange: self._pumps.keep(free.run(exchange), exchange), False
+
+        await self._serve(surface, call, scope, receive, send)
 
     async def _serve(
         self,
         shape: ErrorShape,
-        make: Callable[[KeyInfo, bytes, str], tuple[Job, bool]],
+        make: Callable[[KeyInfo, bytes, str], Work],
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -122,7 +152,7 @@ class PaidRequests:
                 limit=self._body_max,
                 timeout_s=self._means.settings.body_timeout_s,
             )
-            job, watch = make(key, raw, res)
+            start, watch = make(key, raw, res)
         except Refusal as refusal:
             await exchange.refuse(refusal, _close_unread(refusal))
         except ClientGoneError:
@@ -131,7 +161,7 @@ class PaidRequests:
             log.exception("request %s", res)
             await exchange.refuse(internal())
         else:
-            self._pumps.start(job, exchange).add_done_callback(slot.give_back)
+            start(exchange).add_done_callback(slot.give_back)
             slot = None
         finally:
             if slot is not None:

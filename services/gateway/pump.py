@@ -6,8 +6,9 @@ never depends on anybody reading.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from libs.events.money import decimal_text
 from libs.runtime import metrics
@@ -97,7 +98,11 @@ class Pumps:
 
     def start(self, job: Job, exchange: Exchange) -> asyncio.Task[None]:
         """Run a job in a task of its own; it is done when the request is settled."""
-        task = asyncio.create_task(pump(self._reservations, job, exchange))
+        return self.keep(pump(self._reservations, job, exchange), exchange)
+
+    def keep(self, work: Coroutine[Any, Any, None], exchange: Exchange) -> asyncio.Task[None]:
+        """Run what answers an exchange in a task of its own."""
+        task = asyncio.create_task(work)
         self._running[task] = exchange
         task.add_done_callback(self._running.pop)
         return task

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from libs.catalogue import Usage
 from services.gateway.estimate import Bound, estimated_usage
-from services.gateway.meter import Meter, believable
+from services.gateway.meter import Meter, believable, oddity
 from services.gateway.offers import Candidate, Offer
 from services.gateway.orders import Settlement
 
@@ -48,10 +48,12 @@ class Tally:
         self, usage: Usage, meter: Meter, candidate: Candidate, *, actual: bool
     ) -> Settlement:
         charge = self.offer.charge(usage, candidate)
+        told = (actual or self.bound.by_piece) and not oddity(meter)
         return Settlement(
             charge=charge.charge,
             margin=charge.margin,
-            basis="actual" if actual or self.bound.by_piece else "estimate",
+            # What was served at another price than ours is no actual charge.
+            basis="actual" if told else "estimate",
             cost_pico=charge.cost_pico,
             usage=usage,
             finish=meter.finish,

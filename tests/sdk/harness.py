@@ -16,7 +16,10 @@ from typing import Any, Literal
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from libs.events.commands import Command
 from libs.events.ids import new_secret
+from libs.events.replies import Reply
+from libs.runtime.errors import LedgerUnavailable
 from simulators.provider.app import running_provider
 from tests.sdk.install import INSTALLED, MODULES, NODE
 from tests.support.gateway import (
@@ -85,6 +88,18 @@ class Attempts:
         await self.app(scope, receive, send)
 
 
+@dataclass
+class PartlyAway(GatewayLedger):
+    """A ledger that does not answer for some accounts."""
+
+    away_for: set[str] = field(default_factory=set)
+
+    async def send(self, command: Command, *, give_up_s: float) -> Reply:
+        if command.account_id in self.away_for:
+            raise LedgerUnavailable("away")
+        return await super().send(command, give_up_s=give_up_s)
+
+
 @contextlib.asynccontextmanager
 async def stack(folder: Path, **replaced: str) -> AsyncIterator["Stack"]:
     """A provider and a gateway before it; `replaced` changes texts of the example catalogue."""
@@ -94,7 +109,7 @@ async def stack(folder: Path, **replaced: str) -> AsyncIterator["Stack"]:
         running_gateway(
             folder,
             catalogue_for(provider.url, **replaced),
-            GatewayLedger(),
+            PartlyAway(),
             around=attempts.around,
         ) as gateway,
     ):
@@ -105,7 +120,8 @@ async def stack(folder: Path, **replaced: str) -> AsyncIterator["Stack"]:
 class Stack:
     """What the SDKs talk to, with the keys that the cases name.
 
-    good; poor: its account has next to nothing; narrow: for another model; wrong: unknown.
+    good; poor: its account has next to nothing; narrow: for another model; wrong: unknown;
+    away: the ledger does not answer for its account.
     """
 
     gateway: RunningGateway
@@ -120,12 +136,15 @@ class Stack:
 
     def _keys(self) -> dict[str, str]:
         ledger = self.gateway.ledger
-        good = ledger.account(100 * DOLLAR)
+        assert isinstance(ledger, PartlyAway)
+        good, away = ledger.account(100 * DOLLAR), ledger.account(DOLLAR)
+        ledger.away_for.add(away)
         return {
             "good": ledger.key(good),
             "narrow": ledger.key(good, allowed=["another-model"]),
             "poor": ledger.key(ledger.account(1_000)),
             "wrong": new_secret(0),
+            "away": ledger.key(away),
         }
 
 

@@ -34,6 +34,8 @@ class Parsed:
     """How many texts it holds that may each be as long as the model takes."""
     images: tuple[Size | None, ...] = ()
     """The size of each image in it; None where that is not known."""
+    hour_cache: bool = False
+    """Whether it may write to a cache for an hour."""
     beside: int = 0
     """Output tokens of all choices together that no cap holds back."""
 

@@ -55,6 +55,7 @@ async def test_a_whole_answer_is_sent_with_its_ids():
         b"content-type": b"text/plain",
         b"content-length": b"3",
         b"x-request-id": b"req_1",
+        b"request-id": b"req_1",
         b"farebox-request-id": b"req_1",
     }
     assert body["body"] == b"abc"
