@@ -40,8 +40,6 @@ BODY_MAX = 16 * 1024
 
 NAME_RESERVATIONS = frozenset({"Extend", "Settle", "Release", "ExpireReservation", "Refund"})
 NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
-PLAIN = frozenset({"Reserve", "Extend", "Settle", "Release"})
-"""Commands that need their account and an open hold at most."""
 
 
 class Pending(NamedTuple):
@@ -89,23 +87,14 @@ class Log(NamedTuple):
 class Batch:
     """Decides commands one after the other; `columns`, `replies` and `overlay` are the outcome."""
 
-    def __init__(
-        self,
-        working: WorkingSet,
-        loaded: Loaded,
-        log: Log,
-        now: Moment,
-        under: Overlay | None = None,
-    ) -> None:
-        self.overlay = Overlay(working, under)
+    def __init__(self, working: WorkingSet, loaded: Loaded, log: Log, now: Moment) -> None:
+        self.overlay = Overlay(working)
         self.loaded = loaded
         self.log = log
         self.now = now
         self.position = log.position
         self.columns = Columns()
         self.replies: list[tuple[str, bytes]] = []
-        self.decided = 0
-        """How many commands were run."""
         self.refused: list[CommandKey] = []
         """Commands that were not accepted: the log is asked for them before they are answered."""
         self._keys: dict[str, tuple[str, Event | None, int]] = {}
@@ -116,19 +105,8 @@ class Batch:
     def run(self, pending: Pending) -> None:
         """Decide one command; an earlier acceptance of the same command answers it instead."""
         reply = self._repeat(pending) or self._decide(pending)
-        self.decided += 1
         if pending.reply_to is not None:
             self.replies.append((pending.reply_to, reply))
-
-    def knows(self, pending: Pending) -> bool:
-        """Whether this command may be decided with what is in memory, and without a look-up."""
-        command, overlay = pending.command, self.overlay
-        if command.kind not in PLAIN:
-            return False
-        if overlay.slot(command.account_id) is None:
-            return False
-        res = named_reservation(command)
-        return res is None or overlay.reservation(res) is not None
 
     def finish(self) -> None:
         """Write the final row of each account and key that changed: one row each."""

@@ -78,41 +78,25 @@ def _evict(entries: dict[K, V], limit: int) -> None:
 
 
 class Overlay:
-    """The changes of one batch. Thrown away when its append fails.
+    """The changes of one batch. Thrown away when its append fails."""
 
-    `under` are those of the batch before it, as long as that one is not merged into `base`.
-    """
-
-    def __init__(self, base: WorkingSet, under: "Overlay | None" = None) -> None:
+    def __init__(self, base: WorkingSet) -> None:
         self.base = base
-        self.under = under
         self.accounts: dict[str, Slot] = {}
         self.opened: dict[str, Reservation] = {}
         self.closed: dict[str, Past] = {}
         self.commands: dict[CommandKey, Remembered] = {}
 
     def slot(self, account_id: str) -> Slot | None:
-        found = self.accounts.get(account_id)
-        if found is None and self.under is not None:
-            found = self.under.accounts.get(account_id)
-        return found or self.base.accounts.get(account_id)
+        return self.accounts.get(account_id) or self.base.accounts.get(account_id)
 
     def remembered(self, key: CommandKey) -> Remembered | None:
-        found = self.commands.get(key)
-        if found is None and self.under is not None:
-            found = self.under.commands.get(key)
-        return found or self.base.commands.get(key)
+        return self.commands.get(key) or self.base.commands.get(key)
 
     def reservation(self, res: str) -> Reservation | None:
-        under = self.under
         if res in self.closed:
             return None
-        found = self.opened.get(res)
-        if found is None and under is not None:
-            if res in under.closed:
-                return None
-            found = under.opened.get(res)
-        return found or self.base.reservations.get(res)
+        return self.opened.get(res) or self.base.reservations.get(res)
 
     def open(self, reservation: Reservation) -> None:
         self.opened[reservation.res] = reservation
