@@ -29,7 +29,7 @@ from services.ledger.domain.state import (
     Reservation,
     State,
 )
-from services.ledger.named import NEED_LOTS, is_derived, named_reservation, start_key
+from services.ledger.named import NEED_LOTS, named_reservation, start_key
 from services.ledger.store import CommandRow, Slot
 from services.ledger.working_set import PRINT_BYTES, Overlay, WorkingSet, remember
 
@@ -39,10 +39,6 @@ EMPTY = Slot(None, 0, bytes(32), 0)
 
 BODY_MAX = 16 * 1024
 """Bytes of an event's body (design: fixed before the first event)."""
-
-
-PLAIN = frozenset({"Reserve", "Extend", "Settle", "Release"})
-"""Commands that need their account and an open hold at most."""
 
 
 class Pending(NamedTuple):
@@ -76,23 +72,15 @@ class Log(NamedTuple):
 class Batch:
     """Decides commands one after the other; `columns`, `replies` and `overlay` are the outcome."""
 
-    def __init__(
-        self,
-        working: WorkingSet,
-        loaded: Loaded,
-        log: Log,
-        now: Moment,
-        under: Overlay | None = None,
-    ) -> None:
-        self.overlay = Overlay(working, under)
-        self.at(now)
+    def __init__(self, working: WorkingSet, loaded: Loaded, log: Log, now: Moment) -> None:
+        self.overlay = Overlay(working)
+        self.overlay.at(now.text)
         self.loaded = loaded
         self.log = log
+        self.now = now
         self.position = log.position
         self.columns = Columns()
         self.replies: list[tuple[str, bytes]] = []
-        self.decided = 0
-        """How many commands were run."""
         self.refused: list[CommandKey] = []
         """Commands that were not accepted: the log is asked for them before they are answered."""
         self._keys: dict[str, tuple[str, Event | None, int]] = {}
@@ -100,27 +88,11 @@ class Batch:
         """Holds opened in this batch as their event says, and where that stands."""
         self._lots = LotChanges()
 
-    def at(self, now: Moment) -> None:
-        """Decide at this moment from here on."""
-        self.now = now
-        self.overlay.at(now.text)
-
     def run(self, pending: Pending) -> None:
         """Decide one command; an earlier acceptance of the same command answers it instead."""
         reply = self._repeat(pending) or self._decide(pending)
-        self.decided += 1
         if pending.reply_to is not None:
             self.replies.append((pending.reply_to, reply))
-
-    def knows(self, pending: Pending) -> bool:
-        """Whether this command may be decided with what is in memory, and without a look-up."""
-        command, overlay = pending.command, self.overlay
-        if command.kind not in PLAIN or is_derived(command):
-            return False
-        if overlay.slot(command.account_id) is None:
-            return False
-        res = named_reservation(command)
-        return res is None or overlay.reservation(res) is not None
 
     def finish(self) -> None:
         """Write the final row of each account and key that changed: one row each."""
@@ -215,7 +187,7 @@ class Batch:
         if command.data.__dict__["catalogue"] not in self.overlay.in_force.hashes:
             return Declined("unknown_catalogue", parameter="catalogue")
         res = command.caller_id
-        found = self.overlay.reservation(res) or self.overlay.ended(res)
+        found = self.overlay.reservation(res) or self.overlay.closed.get(res)
         owner = found.account_id if found is not None else self.loaded.owners.get(res)
         if owner is not None and owner != command.account_id:
             return Declined("unknown_reservation", parameter="caller_id")

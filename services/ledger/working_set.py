@@ -9,7 +9,6 @@ from services.ledger.deadlines import Deadlines
 from services.ledger.domain.catalogues import (
     NONE,
     NOTHING_IN_FORCE,
-    InForce,
     Terms,
     evolve_published,
     in_force,
@@ -94,22 +93,15 @@ def _evict(entries: dict[K, V], limit: int) -> None:
 
 
 class Overlay:
-    """The changes of one batch. Thrown away when its append fails.
+    """The changes of one batch. Thrown away when its append fails."""
 
-    `under` are those of the batch before it, as long as that one is not merged into `base`.
-    """
-
-    def __init__(self, base: WorkingSet, under: "Overlay | None" = None) -> None:
+    def __init__(self, base: WorkingSet) -> None:
         self.base = base
-        self.under = under
         self.accounts: dict[str, Slot] = {}
         self.opened: dict[str, Reservation] = {}
         self.closed: dict[str, Past] = {}
         self.commands: dict[CommandKey, Remembered] = {}
-        before = under or base
-        self.terms: Terms = before.terms
-        self.in_force: InForce = before.in_force
-        self.stream: Slot = before.stream
+        self.terms, self.in_force, self.stream = base.terms, base.in_force, base.stream
 
     def at(self, now: str) -> None:
         """See which catalogues are in force at the moment of the batch."""
@@ -123,34 +115,15 @@ class Overlay:
         self.stream = self.accounts.pop(own)
 
     def slot(self, account_id: str) -> Slot | None:
-        found = self.accounts.get(account_id)
-        if found is None and self.under is not None:
-            found = self.under.accounts.get(account_id)
-        return found or self.base.accounts.get(account_id)
+        return self.accounts.get(account_id) or self.base.accounts.get(account_id)
 
     def remembered(self, key: CommandKey) -> Remembered | None:
-        found = self.commands.get(key)
-        if found is None and self.under is not None:
-            found = self.under.commands.get(key)
-        return found or self.base.commands.get(key)
+        return self.commands.get(key) or self.base.commands.get(key)
 
     def reservation(self, res: str) -> Reservation | None:
-        under = self.under
         if res in self.closed:
             return None
-        found = self.opened.get(res)
-        if found is None and under is not None:
-            if res in under.closed:
-                return None
-            found = under.opened.get(res)
-        return found or self.base.reservations.get(res)
-
-    def ended(self, res: str) -> Past | None:
-        """What became of a reservation that a batch not yet merged closed."""
-        found = self.closed.get(res)
-        if found is None and self.under is not None:
-            found = self.under.closed.get(res)
-        return found
+        return self.opened.get(res) or self.base.reservations.get(res)
 
     def open(self, reservation: Reservation) -> None:
         self.opened[reservation.res] = reservation
