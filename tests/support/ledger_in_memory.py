@@ -75,6 +75,12 @@ class LedgerInMemory:
         ]
         return {"catalogues": rows}
 
+    def _text(self, name: str) -> str:
+        for command in self.sent:
+            if isinstance(command, PublishCatalogue) and command.data.hash == name:
+                return command.data.text or ""
+        raise QueryFailed("unknown_catalogue", "no such catalogue")
+
     def _decide(self, command: Command, identity: tuple[str, str, str]) -> Reply:
         if isinstance(command, PublishCatalogue):
             return self._publish(command, identity)
@@ -109,6 +115,9 @@ class LedgerInMemory:
             return {"ok": True, "position": position, "as_of_position": 7, "data": self.told[name]}
         if name == "catalogues":
             data = self._published(partition or 0)
+            return {"ok": True, "position": position, "as_of_position": None, "data": data}
+        if name == "catalogue":
+            data = {"hash": data["hash"], "text": self._text(data["hash"])}
             return {"ok": True, "position": position, "as_of_position": None, "data": data}
         if name == "key_by_hash":
             data = self._key_by_hash(data["hash"])

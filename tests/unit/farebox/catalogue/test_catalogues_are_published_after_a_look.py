@@ -1,10 +1,10 @@
 """`farebox catalogue`: the difference first, then published once by its hash."""
 
 import asyncio
-import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,13 @@ from typer.testing import CliRunner
 
 from farebox.catalogue.command import app
 from libs.catalogue import parse
+from libs.events.commands import PublishCatalogue
+from services.gateway.admin.api import admin_api, holder_of
+from services.gateway.admin.context import Admin
+from services.gateway.publishing import publish_first
 from services.gateway.server import listen, serving
 from tests.support.catalogue import EXAMPLE
+from tests.support.ledger_in_memory import LedgerInMemory
 
 pytestmark = pytest.mark.requirement("PRC-7", "CRD-6")
 
@@ -25,55 +30,15 @@ OLD, NEW = parse(EXAMPLE), parse(DEARER)
 
 
 @dataclass
-class Published:
-    """Answers like /admin/v1/catalogues, and keeps what it was told."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    refusal: tuple[int, dict[str, Any]] | None = None
-
-    def keep(self, text: str, **row: Any) -> str:
-        name = hashlib.sha256(text.encode()).hexdigest()
-        known = {
-            "hash": name, "effective_from": "2026-11-20T12:00:00.000000Z", "withdrawn_from": None,
-            "in_force": True, "partitions": 4,
-        }  # fmt: skip
-        if name not in self.texts:
-            self.rows.append(known | row)
-        self.texts[name] = text
-        return name
-
-    async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http":
-            return
-        status, answer = await self._answer(scope, receive)
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
-
-    async def _answer(self, scope, receive) -> tuple[int, dict[str, Any]]:
-        if dict(scope["headers"])[b"authorization"] != f"Bearer {TOKEN}".encode():
-            return 401, {"code": "invalid_admin_token", "detail": "not the token"}
-        name = scope["path"].removeprefix("/admin/v1/catalogues").strip("/")
-        if scope["method"] == "POST":
-            body = json.loads((await receive())["body"])
-            self.asked.append(body)
-            if self.refusal is not None:
-                return self.refusal
-            self.keep(body["text"])
-        elif name:
-            if name not in self.texts:
-                return 404, {"code": "unknown_catalogue", "detail": "no such catalogue"}
-            return 200, {"hash": name, "text": self.texts[name]}
-        return 200, {"configured": OLD.hash, "partitions": 4, "catalogues": self.rows}
-
-
-@dataclass
 class Operator:
     url: str
     config: Path
-    published: Published
+    ledger: LedgerInMemory
+
+    @property
+    def told(self) -> list[PublishCatalogue]:
+        """What the partitions were told, but for the example that came first."""
+        return [command for command in self.ledger.sent if command.data.hash != OLD.hash]
 
     async def run(self, *arguments: str, answer: str | None = None, token: str = TOKEN) -> Result:
         env = {
@@ -94,12 +59,13 @@ class Operator:
 @pytest.fixture
 async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
     """An installation that sells by the example, and a dearer farebox.toml."""
-    config, published = tmp_path / "farebox.toml", Published()
+    config, ledger = tmp_path / "farebox.toml", LedgerInMemory("admin")
     config.write_text(DEARER, encoding="utf-8")
-    published.keep(OLD.text)
+    await publish_first(ledger, OLD.ledger.partitions, OLD)
+    app = admin_api(Admin(OLD, ledger), holder_of(TOKEN))
     with listen(("127.0.0.1", 0), shared=False) as listening:
-        async with serving(published, listening, grace_s=1):
-            yield Operator(f"http://127.0.0.1:{listening.getsockname()[1]}", config, published)
+        async with serving(app, listening, grace_s=1):
+            yield Operator(f"http://127.0.0.1:{listening.getsockname()[1]}", config, ledger)
 
 
 async def test_the_difference_is_shown_and_then_published(operator):
@@ -107,44 +73,52 @@ async def test_the_difference_is_shown_and_then_published(operator):
     assert result.exit_code == 0, result.output
     assert "plan payg, swift-1\n" in result.stdout
     assert "  output: 2.20 -> 3.30\n" in result.stdout
-    (asked,) = operator.published.asked
-    assert asked == {"text": NEW.text, "effective_from": None, "withdraws": []}
+    assert len(operator.told) == NEW.ledger.partitions
+    assert {(one.data.text, one.data.withdraws) for one in operator.told} == {(NEW.text, ())}
     assert NEW.hash in result.stdout
 
 
 async def test_nothing_is_published_without_a_yes(operator):
     refused = await operator.run("publish", answer="n\n")
     silent = await operator.run("publish", "--json")
-    assert (refused.exit_code, silent.exit_code, operator.published.asked) == (1, 2, [])
+    assert (refused.exit_code, silent.exit_code, operator.told) == (1, 2, [])
 
 
 async def test_terms_are_passed_on(operator):
     moment = "2027-01-01T00:00:00Z"
     terms = ("--effective-from", moment, "--withdraw", OLD.hash[:8])
     answer = await operator.json("publish", "--yes", *terms)
-    (asked,) = operator.published.asked
-    assert (asked["effective_from"], asked["withdraws"]) == (moment, [OLD.hash])
+    assert {one.data.withdraws for one in operator.told} == {(OLD.hash,)}
+    rows = {row["hash"]: row for row in answer["catalogues"]}
+    assert rows[NEW.hash]["effective_from"] == "2027-01-01T00:00:00.000000Z"
+    assert rows[OLD.hash]["withdrawn_from"] == "2027-01-01T00:00:00.000000Z"
     assert answer["hash"] == NEW.hash
     assert {change["fact"] for change in answer["changes"]} == {"output", "image_output"}
 
 
 async def test_all_others_can_be_withdrawn_by_one_word(operator):
-    operator.published.keep("older", in_force=False)
     result = await operator.run("publish", "--yes", "--withdraw", "others")
-    assert operator.published.asked[0]["withdraws"] == [OLD.hash]
+    assert {one.data.withdraws for one in operator.told} == {(OLD.hash,)}
     assert f"withdraws {OLD.hash}" in result.stdout
+    # What is over is not among the others a second time.
+    again = operator.config.read_text().replace('output = "3.00"', 'output = "4.00"')
+    operator.config.write_text(again)
+    await operator.run("publish", "--yes", "--withdraw", "others")
+    assert operator.told[-1].data.withdraws == (NEW.hash,)
 
 
 async def test_again_is_safe(operator):
     for _ in range(2):
         await operator.json("publish", "--yes")
-    assert [row["hash"] for row in operator.published.rows] == [OLD.hash, NEW.hash]
+    told = await operator.json("list")
+    assert [row["hash"] for row in told["catalogues"]] == [OLD.hash, NEW.hash]
 
 
 async def test_what_the_installation_refuses_ends_with_1(operator):
-    operator.published.refusal = 409, {"code": "already_published", "detail": "That stands."}
-    result = await operator.run("publish", "--yes")
-    assert (result.exit_code, "That stands. (already_published, 409)" in result.stderr) == (1, True)
+    await operator.json("publish", "--yes")
+    result = await operator.run("publish", "--yes", "--effective-from", "2027-01-01T00:00:00Z")
+    assert (result.exit_code, "already_published, 409" in result.stderr) == (1, True)
+    assert "safe to repeat" in result.stderr
 
 
 async def test_diff_tells_by_its_status_whether_there_is_one(operator):
@@ -157,7 +131,7 @@ async def test_diff_tells_by_its_status_whether_there_is_one(operator):
 
 async def test_list_and_show(operator):
     lines = (await operator.run("list")).stdout
-    assert f"{OLD.hash} from 2026-11-20T12:00:00.000000Z  in force" in lines
+    assert re.search(f"{OLD.hash} from 20[0-9T:.Z-]+  in force", lines)
     assert f"{NEW.hash} of this file is not published" in lines
     mine = await operator.json("show")
     theirs = await operator.json("show", OLD.hash[:10])
@@ -168,14 +142,14 @@ async def test_list_and_show(operator):
 
 
 async def test_a_text_that_is_not_what_was_published_is_told(operator):
-    operator.published.texts[OLD.hash] = NEW.text
+    operator.ledger.told["catalogue"] = {"hash": OLD.hash, "text": NEW.text}
     result = await operator.run("show", OLD.hash)
     assert (result.exit_code, "not what was published" in result.stderr) == (1, True)
 
 
 async def test_a_hash_must_name_one(operator):
+    await operator.json("publish", "--yes")
     for name in ("f" * 64, ""):
-        operator.published.keep("other")
         result = await operator.run("show", name)
         assert (result.exit_code, "published catalogues; there are" in result.stderr) == (1, True)
 
