@@ -191,6 +191,6 @@ async def _tell(
         await exchange.refuse(outcome.refusal, headers)
     elif exchange.started:
         await exchange.put(outcome.last)
-        await exchange.end()
+        exchange.end()
     else:
         exchange.answer(outcome.status, (*outcome.headers, *headers), outcome.body or b"")

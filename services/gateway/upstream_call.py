@@ -209,4 +209,4 @@ class UpstreamCall:
             await exchange.put(piece)
             deadline.within(self._idle_s)
         else:
-            await exchange.put(piece)
+            exchange.add(piece)

@@ -87,6 +87,36 @@ async def test_a_client_that_goes_in_mid_stream_is_charged_once_what_was_used(fa
     assert charged["data"]["usage"]["output_tokens"] == 30
 
 
+@pytest.mark.requirement("RSV-2", "RSV-6")
+async def test_a_client_that_goes_at_any_event_is_settled_exactly_once(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, words=5, gap_ms=5, times=10)
+    url = farebox.process("gateway-1").url("http", "/v1/chat/completions")
+    body = {
+        "model": "swift-1",
+        "stream": True,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+
+    async def read(events):
+        async with farebox.http.stream(
+            "POST", url, json=body, headers=customer.inference
+        ) as answer:
+            lines = answer.aiter_lines()
+            for _ in range(2 * events):
+                await anext(lines, None)
+
+    await asyncio.gather(*[read(events) for events in range(10)])
+    left = await farebox.settled(customer)
+    charged = await farebox.events(customer.account, "CreditsCharged")
+    held = await farebox.events(customer.account, "CreditsReserved")
+    assert len(held) == 10
+    assert {event["data"]["res"] for event in charged} == {event["data"]["res"] for event in held}
+    assert len(charged) == 10
+    usages = [call.usage for call in provider.record.calls]
+    assert left == DOLLAR - sum(charge_of(usage) for usage in usages)
+
+
 async def is_held(provider):
     return provider.record.calls[0].chunks == 6
 
