@@ -9,7 +9,7 @@ _SECRET = re.compile(r"(PASSWORD|PASSWD|KEY|TOKEN|SECRET|CREDENTIALS)S?(_|$)")
 _OWN_SECRETS = {
     "gateway": ("FAREBOX_UPSTREAM_",),
     "payments": ("FAREBOX_STRIPE_",),
-    "admin": ("FAREBOX_ADMIN_TOKEN",),
+    "admin": ("FAREBOX_ADMIN_TOKEN", "FAREBOX_ADMIN_TOKENS"),
 }
 # Meant for one process at a time, or for tests only: never handed on.
 _NOT_SHARED = frozenset(
