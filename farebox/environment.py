@@ -9,7 +9,7 @@ from libs.runtime.redaction import SECRET_NAME
 _OWN_SECRETS = {
     "gateway": ("FAREBOX_UPSTREAM_", "FAREBOX_REDIS_URL"),
     "payments": ("FAREBOX_STRIPE_",),
-    "admin": ("FAREBOX_ADMIN_TOKEN",),
+    "admin": ("FAREBOX_ADMIN_TOKEN", "FAREBOX_ADMIN_TOKENS"),
 }
 # Meant for one process at a time, or for tests only: never handed on.
 _NOT_SHARED = frozenset(

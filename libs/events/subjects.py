@@ -33,6 +33,7 @@ PAYMENTS_REQUESTS: Final = (
     "packs",
     "create_checkout",
     "order",
+    "orders",
     "payment_method",
     "create_setup",
     "portal_link",

@@ -4,13 +4,20 @@ FastAPI reads a body before it asks who sent it; here the caller is known first.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.problems import Problem, ProblemBody, answer_problems, problem_of
+from services.gateway.problems import (
+    ALWAYS,
+    Problem,
+    ProblemBody,
+    answer_problems,
+    problem_of,
+    problems,
+)
 
 CALLER: Final = "farebox.caller"
 BODY_MAX: Final = 64 * 1024
@@ -34,8 +41,11 @@ def json_api(title: str, prefix: str, description: str) -> FastAPI:
     return app
 
 
-def describe(app: FastAPI) -> None:
-    """Put the problem document into the description, and the 422 that is not ours out of it."""
+def describe(app: FastAPI, *, always: Iterable[int] = ALWAYS) -> None:
+    """Say in the description what every operation may answer, and how failures look.
+
+    `always`: statuses of every operation, in addition to those that its parts make possible.
+    """
     schema = app.openapi()
     components = schema.setdefault("components", {}).setdefault("schemas", {})
     schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -43,9 +53,26 @@ def describe(app: FastAPI) -> None:
     components["ProblemBody"] = ProblemBody.model_json_schema()
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
-    for path in schema["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            declared = operation["responses"]
+            declared.pop("422", None)  # FastAPI's own, which is never sent
+            found = problems(*always, *_possible(path, method, operation))
+            operation["responses"] = declared | {
+                str(status): found[status]
+                for status in sorted(found)
+                if str(status) not in declared
+            }
+
+
+def _possible(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[int]:
+    """The failures that the form of an operation makes possible."""
+    if "parameters" in operation or "requestBody" in operation:
+        yield from (400, 422)
+    if "{" in path:
+        yield 404
+    if method != "get":
+        yield 409
 
 
 class Door:

@@ -61,4 +61,7 @@ class AdminSettings(Settings):
     listen: str = ""
     """``host:port`` in place of farebox.toml's ``gateway.admin_listen``."""
     admin_token: SecretStr = SecretStr("")
-    """What callers of /admin/v1 present as their Bearer token."""
+    """What an admin without a name presents to /admin/v1 as Bearer token."""
+    admin_tokens: SecretStr = SecretStr("")
+    """More operators: `name:role:token`, separated by commas or blanks. Roles: viewer, support,
+    admin."""

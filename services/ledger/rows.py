@@ -172,7 +172,8 @@ def grant(row: Row) -> dict[str, Any]:
         "granted_at": time_text(row["granted_at"]),
         "expires_at": time_text(row["expires_at"]),
         "paid": json_value(row["paid"]),
-        **{name: str(row[name]) for name in GRANTED},
+        # A numeric writes round numbers with an exponent.
+        **{name: str(int(row[name])) for name in GRANTED},
     }
 
 
@@ -187,7 +188,7 @@ def use(row: Row) -> dict[str, Any]:
         "model": row["model"] or None,
         "key_id": id_text("key", key_id) if key_id.int else None,
         "operation": row["operation"] or None,
-        **{name: str(row[name]) for name in USED},
+        **{name: str(int(row[name])) for name in USED},
         # Counts beyond 64 bits are not for orjson, and nobody's.
         "usage": json.loads(row["usage"] or "{}"),
     }

@@ -9,10 +9,14 @@ from libs.catalogue import Catalogue
 from services.gateway.billing import (
     auto_recharge,
     estimate,
+    keys,
     prices,
     purchases,
     receipts,
+    requests,
+    spending,
     statement,
+    usage,
 )
 from services.gateway.billing.context import Billing, Keys
 from services.gateway.billing.payments import Client, Payments
@@ -20,13 +24,13 @@ from services.gateway.json_api import Door, describe, json_api
 from services.gateway.keys import AuthError
 from services.gateway.ledger_calls import Ledger
 from services.gateway.limits.billing import BillingRate, telling_rates
-from services.gateway.problems import RESPONSES, RETRY_AFTER_S, Problem
+from services.gateway.problems import ALWAYS, RETRY_AFTER_S, Problem
 
 PREFIX: Final = "/billing/v1"
 _DESCRIPTION: Final = (
     "What an account owner's programs ask. An inference key reads its account's balance and "
-    "prices and the receipts of its own requests; everything else needs an account key. Amounts "
-    "are decimal texts of the account's unit. Errors are RFC 9457."
+    "prices and its own requests; everything else needs an account key. Amounts are decimal texts "
+    "of the account's unit. Lists come page by page, as JSON or as CSV. Errors are RFC 9457."
 )
 
 
@@ -46,9 +50,12 @@ class Host(Protocol):
 def billing_routes() -> FastAPI:
     """The routes alone, for the description."""
     app = json_api("Farebox billing", PREFIX, _DESCRIPTION)
-    for module in (statement, receipts, prices, estimate, purchases, auto_recharge):
-        app.include_router(module.router, prefix=PREFIX, responses=RESPONSES)
-    describe(app)
+    for module in (
+        *(statement, requests, receipts, usage, prices, estimate, keys, spending),
+        *(purchases, auto_recharge),
+    ):
+        app.include_router(module.router, prefix=PREFIX)
+    describe(app, always=(*ALWAYS, 429))
     return app
 
 

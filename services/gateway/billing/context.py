@@ -1,5 +1,6 @@
 """What every route of the billing API shares, and which key may use which route (ACC-7)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Protocol
@@ -60,19 +61,25 @@ def _caller(request: Request) -> KeyInfo:
     return key
 
 
-def _owner(request: Request) -> KeyInfo:
-    key = _caller(request)
-    if key.purpose != "account":
-        detail = f"This is a key for purpose '{key.purpose}'; use an account key here."
-        raise Problem(403, "scope_missing", detail, purpose=key.purpose)
-    return key
+def for_purposes(*purposes: str) -> Callable[[Request], KeyInfo]:
+    """Who is calling, with a key made for one of these; 403 `scope_missing` for any other."""
+
+    def caller(request: Request) -> KeyInfo:
+        key = _caller(request)
+        if key.purpose not in purposes:
+            wanted = " or ".join(purposes)
+            detail = f"This is a key for purpose '{key.purpose}'; use one for '{wanted}' here."
+            raise Problem(403, "scope_missing", detail, purpose=key.purpose)
+        return key
+
+    return caller
 
 
 TheBilling = Annotated[Billing, Depends(_billing)]
-Caller = Annotated[KeyInfo, Depends(_caller)]
-"""Any valid key."""
-Owner = Annotated[KeyInfo, Depends(_owner)]
-"""An account key: 403 `scope_missing` for any other."""
+Caller = Annotated[KeyInfo, Depends(for_purposes("inference", "account"))]
+"""Any key but a service key, which reserves and reads nothing."""
+Owner = Annotated[KeyInfo, Depends(for_purposes("account"))]
+"""An account key."""
 MaybeIdempotencyKey = Annotated[
     str | None,
     Header(

@@ -28,7 +28,7 @@ async def story(database):
     builder.grant(name, 500, source="initial")
     chats = [builder.reserve(name, key, 400, tags={"team": "blue"}) for _ in range(3)]
     for res in chats:
-        builder.settle(res, 150, cost_pico="100", margin="5")
+        builder.settle(res, 150, cost_pico="100000000", margin="5")
     scored = builder.reserve(name, other, 60, operation="score-image", surface="operation", fee=FEE)
     builder.settle(scored, 60)
     failed = builder.reserve(name, other, 60, operation="score-image", surface="operation", fee=FEE)
@@ -163,7 +163,7 @@ async def test_use_is_summed_up_by_what_it_is_grouped_by(ask, story):
     (day,) = await rows("day")
     assert day == {
         "day": "2026-11-20", "model": None, "key_id": None, "operation": None, "requests": 5,
-        "released": 1, "charged": "510", "margin": "15", "cost_pico": "300", "refunded": "150",
+        "released": 1, "charged": "510", "margin": "15", "cost_pico": "300000000", "refunded": "150",
         "usage": {"input_tokens": 40, "output_tokens": 20},
     }  # fmt: skip
     by_model = {row["model"]: row["charged"] for row in await rows("model")}

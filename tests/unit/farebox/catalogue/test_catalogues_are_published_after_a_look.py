@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from farebox.catalogue.command import app
 from libs.catalogue import parse
 from libs.events.commands import PublishCatalogue
-from services.gateway.admin.api import admin_api, holder_of
+from services.gateway.admin.api import admin_api
 from services.gateway.admin.context import Admin
+from services.gateway.admin.roles import holders, operators
 from services.gateway.publishing import publish_first
 from services.gateway.server import listen, serving
 from tests.support.catalogue import EXAMPLE
@@ -62,7 +63,7 @@ async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
     config, ledger = tmp_path / "farebox.toml", LedgerInMemory("admin")
     config.write_text(DEARER, encoding="utf-8")
     await publish_first(ledger, OLD.ledger.partitions, OLD)
-    app = admin_api(Admin(OLD, ledger), holder_of(TOKEN))
+    app = admin_api(Admin(OLD, ledger, None), holders(operators(TOKEN)))
     with listen(("127.0.0.1", 0), shared=False) as listening:
         async with serving(app, listening, grace_s=1):
             yield Operator(f"http://127.0.0.1:{listening.getsockname()[1]}", config, ledger)
