@@ -38,7 +38,9 @@ def listen(address: tuple[str, int], *, shared: bool) -> socket.socket:
     """
     host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Named: of a socket without a protocol asyncio does not switch Nagle's delay off, and every
+    # answer of a head and a body would wait 40 ms for the client's acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

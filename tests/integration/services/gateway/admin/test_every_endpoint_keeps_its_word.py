@@ -174,7 +174,7 @@ PROMISES = [
     response_schema_conformance,
     response_headers_conformance,
 ]
-EXAMPLES = 2
+EXAMPLES = 3
 """Of each operation, both of what the description allows and of what it does not."""
 
 
