@@ -97,13 +97,19 @@ def diff(
     *,
     as_json: Json = False,
 ) -> None:
-    """What farebox.toml would change for customers: ends with 0 when nothing, else 1."""
+    """What farebox.toml would change for customers.
+
+    Ends with 0 when nothing, 1 when something, 2 when it cannot be told.
+    """
     api, new = _api(context), _load(config)
-    told = _published(api)
-    if against is None:
-        old = _before(api, told, new.hash)
-    else:
-        old = _stored(api, _whole_hash(against, told))
+    try:
+        told = _published(api)
+        if against is None:
+            old = _before(api, told, new.hash)
+        else:
+            old = _stored(api, _whole_hash(against, told))
+    except typer.Exit as refused:
+        raise typer.Exit(BAD_CONFIGURATION) from refused
     changes = compare(old, new)
     if as_json:
         old_hash = None if old is None else old.hash

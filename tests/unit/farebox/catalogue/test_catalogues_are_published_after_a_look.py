@@ -167,5 +167,6 @@ async def test_a_bad_file_or_a_missing_token_ends_with_2(operator):
 
 async def test_an_address_where_nobody_listens_is_told(operator):
     operator.url = "http://127.0.0.1:9"
-    result = await operator.run("list")
-    assert (result.exit_code, "cannot be asked" in result.stderr) == (1, True)
+    for command, status in (("list", 1), ("diff", 2)):
+        result = await operator.run(command)
+        assert (result.exit_code, "cannot be asked" in result.stderr) == (status, True)
