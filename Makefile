@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 INSTALLED := $(VENV)/.installed
 JUNIT := build/junit.xml
+PURE := tests/unit/libs/events tests/unit/services/ledger tests/seeded/test_rules_follow_the_tiny_model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check guards bench simulate requirements schemas lock
+.PHONY: help setup sdks demo test check compiled guards bench simulate requirements schemas lock
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -27,10 +28,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FAREBOX_DEMO_EXIT=1: then exit)
 	@$(PY) -m farebox.main demo
 
-test: check ## Everything that must hold: checks, all tests on real servers, requirements
+test: check sdks ## Everything that must hold: checks, all tests on real servers, requirements
 	@mkdir -p $(dir $(JUNIT))
 	$(PY) -m pytest -n 2 --dist loadfile --junitxml=$(JUNIT)
 	@$(MAKE) --no-print-directory requirements
+
+sdks: setup ## Install the official SDKs that the tests call with (at once when nothing changed)
+	@$(PY) -m tests.sdk.install
 
 check: setup ## Format, lint, types, borders between modules, rules of the tree
 	$(BIN)/ruff format --check .
@@ -42,7 +46,12 @@ check: setup ## Format, lint, types, borders between modules, rules of the tree
 guards: setup ## Remove each guard in a copy: its test must go red
 	$(PY) -m tests.guards
 
+compiled: setup ## Compile the ledger's hot modules, if there is a C compiler, and test them so
+	$(PY) -m farebox.compiling
+	$(PY) -m pytest -q -n 2 -p tests.support.compiled $(PURE)
+
 bench: setup ## Measure side by side with the alternatives into benchmarks/results
+	-@$(PY) -m farebox.compiling
 	$(PY) -m benchmarks
 
 SEED ?= 1

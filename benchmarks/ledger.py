@@ -158,6 +158,7 @@ def side_by_side(rounds: int, seconds: float) -> dict[str, Any]:
             **summary(bench),
             **costs(made, stored),
             **environment(installation, baseline=True),
+            "compiled_modules": installation.metric("ledger", "compiled_modules"),
             "rounds_of": f"{rounds} x {seconds:g} s",
             "callers": {"farebox": CALLERS, "processes": PROCESSES, "baseline": CLIENTS},
             "baseline_percentiles": {

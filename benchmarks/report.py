@@ -20,6 +20,7 @@ def _side_by_side(result: dict[str, Any]) -> list[str]:
         f"stored per command: {result['bytes']['per_command']:.0f} bytes",
         f"with the reader beside: {result['with_reader']['per_second']:.0f} a second",
         f"void rounds: {len(result['voided'])}",
+        f"modules compiled: {result['compiled_modules']}, else plain Python",
     ]
 
 

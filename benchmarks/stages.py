@@ -6,8 +6,14 @@ CPU microseconds a command, best of several passes. It finds where the time goes
 measure of throughput, for which there is `python -m benchmarks.ledger`.
 """
 
+# ruff: noqa: E402
 import argparse
 import time
+
+from libs.runtime.compiled import use_compiled
+
+use_compiled()
+
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import MappingProxyType

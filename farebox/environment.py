@@ -1,15 +1,15 @@
 """What a process that `farebox up` starts finds in its environment."""
 
-import re
 from collections.abc import Iterable, Mapping
 
-_SECRET = re.compile(r"(PASSWORD|PASSWD|KEY|TOKEN|SECRET|CREDENTIALS)S?(_|$)")
+from libs.runtime.redaction import SECRET_NAME
+
 # The secrets of the outside world, each for one kind of process. What NATS and Postgres know a
 # process by is added by the stack.
 _OWN_SECRETS = {
-    "gateway": ("FAREBOX_UPSTREAM_",),
+    "gateway": ("FAREBOX_UPSTREAM_", "FAREBOX_REDIS_URL"),
     "payments": ("FAREBOX_STRIPE_",),
-    "admin": ("FAREBOX_ADMIN_TOKEN",),
+    "admin": ("FAREBOX_ADMIN_TOKEN", "FAREBOX_ADMIN_TOKENS"),
 }
 # Meant for one process at a time, or for tests only: never handed on.
 _NOT_SHARED = frozenset(
@@ -41,5 +41,5 @@ def inherited(
         name: value
         for name, value in environment.items()
         if name not in _NOT_SHARED
-        and (name in named or name.startswith(own) or not _SECRET.search(name.upper()))
+        and (name in named or name.startswith(own) or not SECRET_NAME.search(name.upper()))
     }

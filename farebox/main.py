@@ -14,11 +14,14 @@ import typer
 from typer.core import TyperGroup
 
 from farebox.services import SERVICES
+from farebox.start.commands import doctor, imports, init
 
 GROUPS = {
     "admin": "farebox.admin",
     "audit": "farebox.audit",
     "bench": "farebox.bench.command",
+    "catalogue": "farebox.catalogue.command",
+    "prices": "farebox.prices.command",
 }
 
 
@@ -46,6 +49,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(init)
+app.command()(doctor)
+app.add_typer(imports, name="import")
+
 BAD_CONFIGURATION = 2
 
 Data = Annotated[
@@ -67,10 +74,12 @@ def up(
 ) -> None:
     """Run everything on this machine: Postgres, NATS and all of Farebox's processes."""
     from deploy.local.errors import LocalServerError
+    from farebox.dotenv import load_env
     from farebox.installation import Installation
     from farebox.supervisor import StartError
     from libs.catalogue import CatalogueError
 
+    load_env(config)
     _end_by_exception(signal.SIGTERM)
     try:
         installation = Installation(data, config, auditor=auditor, report=_tell)
@@ -124,11 +133,13 @@ def serve(
     """Run one process; it reads FAREBOX_* variables (docs/reference/settings.md)."""
     from pydantic import ValidationError
 
+    from libs.runtime.compiled import use_compiled
     from libs.runtime.supervision import run
 
     service = SERVICES.get(name)
     if service is None:
         _refuse(f"no process {name!r}: choose one of {', '.join(SERVICES)}")
+    use_compiled()
     os.environ.setdefault("FAREBOX_PROCESS_NAME", name)
     if config is not None:
         os.environ["FAREBOX_CONFIG"] = str(config)

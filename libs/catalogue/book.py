@@ -6,9 +6,20 @@ of their unit; money asked by card is integer minor units of its currency.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Ratio = tuple[int, int]
+
+KINDS: Final = (
+    "input",
+    "cached_input",
+    "cache_write",
+    "cache_write_1h",
+    "image_input",
+    "output",
+    "image_output",
+)
+"""The kinds of tokens that have a rate, in the order they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +30,70 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamPrice:
-    """Pico per token, and the largest input and output of the model in tokens."""
+class Rates:
+    """Pico for each token of a kind; `image` is pico for each image of an answer.
 
-    input_pico: int
-    cached_input_pico: int
-    output_pico: int
+    Tokens read from a cache, written to one (for minutes, or for an hour) and of images are kinds
+    of input tokens; tokens of an image that is made are a kind of output tokens.
+    """
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+    cache_write_1h: int
+    image_input: int
+    image_output: int
+    image: int = 0
+
+    @classmethod
+    def plain(cls, input: int, output: int, cached_input: int | None = None) -> "Rates":  # noqa: A002 - the field's own name
+        """Rates of text alone: what is not named costs what plain tokens do."""
+        cached = input if cached_input is None else cached_input
+        return cls(input, output, cached, input, input, input, output)
+
+    def dearest_input(self, *, hour_cache: bool) -> int:
+        """The most an input token can cost, whatever kind it turns out to be."""
+        dearest = max(self.input, self.cached_input, self.cache_write, self.image_input)
+        return max(dearest, self.cache_write_1h) if hour_cache else dearest
+
+    @property
+    def dearest_output(self) -> int:
+        return max(self.output, self.image_output)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPrice:
+    """What an upstream charges for a model, and the model's largest input and output in tokens.
+
+    `tiers` are (start, rates), ascending: above `start` input tokens they hold for all tokens.
+    One image counts at most `image_tokens_max` input tokens; without that none can be taken.
+    Where it is not `known` what the upstream charges, only the limits mean anything.
+    """
+
+    rates: Rates
     max_input: int
     max_output: int
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    known: bool = True
+    image_tokens_max: int | None = None
+    image_tokens_rule: str | None = None
+
+    def rates_at(self, input_tokens: int) -> Rates:
+        """The rates of a request with that many input tokens."""
+        found = self.rates
+        for start, rates in self.tiers:
+            if input_tokens > start:
+                found = rates
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Own prices of a model in one unit: pico of the unit where an upstream has its currency's."""
+
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +116,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Model:
+    """`retail` holds the own prices of rule `retail`, for each unit."""
+
     name: str
     rule: str
     routes: tuple[Route, ...]
     default_max_output: int
+    retail: Mapping[str, Tariff]
+    weights: tuple[int, ...] | None = None
+    on_disconnect: Literal["drain", "cancel"] = "drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +164,15 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """How fast an account may call: `requests` each `per_ms`, `concurrent` of them at once."""
+
     requests: int
-    per_s: float
+    per_ms: int
     concurrent: int
+
+
+DEFAULT_LIMITS: Final = Limits(requests=10, per_ms=60_000, concurrent=8)
+"""Of a plan that says nothing about them, as the grammar has them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +183,7 @@ class Plan:
     sells: frozenset[str]
     packs: tuple[str, ...]
     recharge_pack: str | None
-    limits: Limits | None
+    limits: Limits
     initial: int | None
 
 

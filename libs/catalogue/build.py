@@ -9,17 +9,21 @@ from libs.catalogue.book import (
     Fee,
     GatewayConfig,
     LedgerConfig,
+    Limits,
     Model,
     Operation,
     Pack,
     PaymentsConfig,
     Plan,
+    Rates,
     RechargeConfig,
     Route,
+    Tariff,
     Timeouts,
     Upstream,
     UpstreamPrice,
 )
+from libs.catalogue.rates import is_priced, rates_of
 from libs.catalogue.tables import Values
 from libs.events.money import minor_to_nanos, parse_decimal
 
@@ -27,16 +31,25 @@ _HASHED = ("catalogue", "models", "operations", "plans", "packs")
 
 
 def catalogue_text(values: Values) -> str:
-    """What is sold and at which price, defaults filled in: canonical JSON, ASCII.
+    """What is sold and at which price as canonical JSON, defaults filled in.
 
     Where Farebox listens, and how it reaches an upstream, are outside it: they can change without
     a new version of the catalogue.
     """
     covered: dict[str, Any] = {section: values[section] for section in _HASHED}
+    # The prices taken from a book are covered, where they came from is not.
+    covered["catalogue"] = values["catalogue"] | {"price_book": None}
     covered["upstreams"] = {
         name: {"prices": upstream["prices"]} for name, upstream in values["upstreams"].items()
     }
-    return json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return json.dumps(_given(covered), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _given(value: Any) -> Any:
+    """Without what is none: a key that a later version adds does not change an older file."""
+    if isinstance(value, dict):
+        return {name: _given(inner) for name, inner in value.items() if inner is not None}
+    return [_given(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def build(values: Values) -> Catalogue:
@@ -46,7 +59,7 @@ def build(values: Values) -> Catalogue:
         hash=hashlib.sha256(text.encode("ascii")).hexdigest(),
         text=text,
         currency=values["catalogue"]["currency"],
-        conversion={},
+        conversion=dict(values["catalogue"]["conversion"]),
         upstreams={name: _upstream(name, v) for name, v in values["upstreams"].items()},
         models={name: _model(name, v) for name, v in values["models"].items()},
         operations={
@@ -79,13 +92,21 @@ def _upstream(name: str, values: Values) -> Upstream:
 
 
 def _price(values: Values) -> UpstreamPrice:
-    cached = values["cached_input"]
     return UpstreamPrice(
-        input_pico=values["input"],
-        cached_input_pico=values["input"] if cached is None else cached,
-        output_pico=values["output"],
+        rates=rates_of(values),
         max_input=values["max_input"],
         max_output=values["max_output"],
+        tiers=_tiers(values),
+        known=is_priced(values),
+        image_tokens_max=values["image_tokens_max"],
+        image_tokens_rule=values["image_tokens_rule"],
+    )
+
+
+def _tiers(values: Values) -> tuple[tuple[int, Rates], ...]:
+    image = values["image"]
+    return tuple(
+        (tier["above"], rates_of(tier | {"image": image})) for tier in values["tiers"] or ()
     )
 
 
@@ -96,6 +117,12 @@ def _model(name: str, values: Values) -> Model:
         rule=values["rule"],
         routes=tuple(Route(upstream, model) for upstream, _, model in routes),
         default_max_output=values["default_max_output"],
+        retail={
+            unit: Tariff(rates_of(own), _tiers(own))
+            for unit, own in (values["retail"] or {}).items()
+        },
+        weights=values["weights"],
+        on_disconnect=values["on_disconnect"],
     )
 
 
@@ -132,6 +159,10 @@ def _initial(values: Values) -> int | None:
     return None if initial is None else parse_decimal(initial, values["unit"])
 
 
+def _limits(values: Values) -> Limits:
+    return Limits(values["requests"], values["per"], values["concurrent"])
+
+
 def _plan(name: str, values: Values) -> Plan:
     return Plan(
         name=name,
@@ -140,7 +171,7 @@ def _plan(name: str, values: Values) -> Plan:
         sells=frozenset(values["sells"]),
         packs=values["packs"],
         recharge_pack=values["recharge_pack"],
-        limits=None,
+        limits=_limits(values["limits"]),
         initial=_initial(values),
     )
 

@@ -4,21 +4,32 @@ Every check reads values that may have gaps: what could not be read is already r
 is passed over and never becomes a second fault.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from libs.catalogue.errors import Problems, join, suggestion
+from libs.catalogue.price_checks import check_price, check_retail, check_routed, check_sold_model
 from libs.catalogue.tables import Values
 from libs.events.money import CREDIT, MAX_AMOUNT, minor_to_nanos, parse_decimal
 
 RESERVED_PATHS = ("/admin", "/billing", "/health", "/metrics")
-SURFACE_PATHS = ("/v1/chat", "/v1/responses", "/v1/embeddings", "/v1/images", "/v1/messages")
+SURFACE_PATHS = (
+    "/v1/chat",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/images",
+    "/v1/messages",
+)
 MODEL_LIST = "/v1/models"
+_OWN_PART = re.compile(r"\{[^}]*\}")
 _LISTENERS = (("gateway", "listen"), ("gateway", "admin_listen"), ("payments", "listen"))
 
 
 def check(values: Values, problems: Problems) -> None:
     """Report every fault between the parts of one file."""
+    _check_catalogue(values, problems)
     _check_upstreams(values, problems)
     _check_models(values, problems)
     _check_operations(values, problems)
@@ -40,25 +51,23 @@ def _known(name: str, path: str, what: str, known: dict[str, Any], problems: Pro
     return name in known
 
 
+def _check_catalogue(values: Values, problems: Problems) -> None:
+    terms = values.get("catalogue") or {}
+    currency = terms.get("currency")
+    if currency is not None and currency in (terms.get("conversion") or {}):
+        where = f"catalogue.conversion.{currency}"
+        problems.add(where, "is the currency itself; remove it")
+
+
 def _check_upstreams(values: Values, problems: Problems) -> None:
     for path, _, upstream in _entries(values, "upstreams"):
-        prices = upstream.get("prices") or {}
-        if upstream.get("shape") == "http" and prices:
+        shape, prices = upstream.get("shape"), upstream.get("prices") or {}
+        if shape == "http" and prices:
             text = 'an upstream of shape "http" has no token prices; remove them'
             problems.add(join(path, "prices"), text)
         for model, price in prices.items():
             if price is not None:
-                _check_price(join(join(path, "prices"), model), price, problems)
-
-
-def _check_price(path: str, price: Values, problems: Problems) -> None:
-    plain, cached, output = (price.get(key) for key in ("input", "cached_input", "output"))
-    if plain is not None and cached is not None and cached > plain:
-        # The bound reserves every input token at the price of `input`.
-        text = "is dearer than input; a cached token must not cost more than a plain one"
-        problems.add(join(path, "cached_input"), text)
-    if plain == 0 and output == 0:
-        problems.add(path, "input and output are both free; a model must have a price")
+                check_price(join(join(path, "prices"), model), price, shape, problems)
 
 
 def _check_models(values: Values, problems: Problems) -> None:
@@ -66,8 +75,21 @@ def _check_models(values: Values, problems: Problems) -> None:
     for path, name, model in _entries(values, "models"):
         if name in values.get("operations", {}):
             problems.add(path, "an operation has the same name; rename one of them")
+        check_retail(path, model, problems)
         for index, route in enumerate(model.get("routes", ())):
             _check_route(f"{path}.routes[{index}]", route, model, upstreams, problems)
+        _check_weights(join(path, "weights"), model, problems)
+
+
+def _check_weights(path: str, model: Values, problems: Problems) -> None:
+    weights, routes = model.get("weights"), model.get("routes")
+    if weights is None or routes is None:
+        return
+    if len(weights) != len(routes):
+        text = f"has {len(weights)} numbers for {len(routes)} routes; write one for each"
+        problems.add(path, text)
+    elif not any(weights):
+        problems.add(path, "are all 0; give one route more")
 
 
 def _check_route(
@@ -78,17 +100,18 @@ def _check_route(
         return
     upstream = upstreams[upstream_name] or {}
     if upstream.get("shape") == "http":
-        text = f'"{upstream_name}" has shape "http"; models need one of shape "openai"'
+        text = f'"{upstream_name}" has shape "http"; models need "openai" or "anthropic"'
         problems.add(path, text)
     elif (prices := upstream.get("prices")) is not None:
+        provider = upstream.get("price_book")
+        if provider is not None and upstream_model not in prices:
+            text = f"run farebox prices import {provider}/{upstream_model}"
+            problems.add(path, f'"{upstream_model}" has no price in the price book; {text}')
+            return
         what = f'price of upstream "{upstream_name}"'
         if not _known(upstream_model, path, what, prices, problems):
             return
-        most = (prices[upstream_model] or {}).get("max_output")
-        wanted = model.get("default_max_output")
-        if most is not None and wanted is not None and wanted > most:
-            text = f"{wanted} is above max_output {most} of {route}; lower default_max_output"
-            problems.add(path.rpartition(".")[0] + ".default_max_output", text)
+        check_routed(path, route, model, prices[upstream_model] or {}, problems)
 
 
 def _check_operations(values: Values, problems: Problems) -> None:
@@ -111,9 +134,21 @@ def _check_operations(values: Values, problems: Problems) -> None:
             continue
         if _is_reserved(own):
             problems.add(join(where, "path"), f'"{own}" belongs to Farebox itself; choose another')
-        first = seen.setdefault((route.get("method", ""), own), name)
+        _check_template(where, own, route.get("upstream_path"), problems)
+        # Parts of the customer's own match alike, whatever their names.
+        first = seen.setdefault((route.get("method", ""), _OWN_PART.sub("{}", own)), name)
         if first != name:
             problems.add(join(where, "path"), f'"{own}" is taken by {first}; choose another')
+
+
+def _check_template(where: str, own: str, upstream: str | None, problems: Problems) -> None:
+    """The upstream's path can use only what the customer's path names, once each."""
+    named = _OWN_PART.findall(own)
+    for part in sorted({part for part in named if named.count(part) > 1}):
+        problems.add(join(where, "path"), f'names "{part}" twice; give each part its own name')
+    for part in sorted({*_OWN_PART.findall(upstream or "")} - {*named}):
+        text = f'uses "{part}", which the path does not name; add it to path or remove it'
+        problems.add(join(where, "upstream_path"), text)
 
 
 def _currency(values: Values) -> str | None:
@@ -122,8 +157,14 @@ def _currency(values: Values) -> str | None:
 
 
 def _is_reserved(path: str) -> bool:
-    below = (*RESERVED_PATHS, *SURFACE_PATHS, MODEL_LIST)
-    return any(path == base or path.startswith(base + "/") for base in below)
+    """Whether a path, or any that it stands for, lies in a place of Farebox's own."""
+    parts = path.split("/")
+    for base in (*RESERVED_PATHS, *SURFACE_PATHS, MODEL_LIST):
+        own = base.split("/")
+        same = all(part == ours or "{" in part for part, ours in zip(parts, own, strict=False))
+        if same and len(parts) >= len(own):
+            return True
+    return False
 
 
 def _check_amount(path: str, amount: str | None, unit: str | None, problems: Problems) -> None:
@@ -190,13 +231,7 @@ def _check_sold(path: str, name: str, unit: str | None, values: Values, problems
             where = join(join("operations", name), "price")
             problems.add(path, f'"{name}" has no price in {unit}; add {unit} to {where}')
         return
-    currency = values.get("catalogue", {}).get("currency")
-    if currency is not None and unit != currency:
-        text = (
-            f'"{name}" is priced in {currency} and the plan is in {unit}; that needs '
-            f"catalogue.conversion.{unit}, which is not built yet in this version"
-        )
-        problems.add(path, text)
+    check_sold_model(path, name, unit, values, problems)
 
 
 def _check_plan_packs(path: str, plan: Values, values: Values, problems: Problems) -> None:

@@ -4,13 +4,14 @@ A key marked `later` belongs to the grammar, but what it asks for is not built i
 is refused by its name. docs/reference/settings.md is written from this module.
 """
 
+from libs.catalogue.price_grammar import PRICE, RETAIL, TOKENS
 from libs.catalogue.readers import (
     Amount,
     Choice,
     Duration,
     KeyEnv,
     Listen,
-    PerMillion,
+    Ratio,
     Size,
     Text,
     Url,
@@ -29,10 +30,11 @@ _MODEL_SAY = "use letters, digits and . _ : / @ -, at most 128"
 _name = Text(_NAME, "a name", "north")
 _item = Text(_MODEL, "the name of a model or operation", "swift-1")
 _route = Text(_NAME + "/" + _MODEL, "a route", "north/swift-1")
-_path = Text(r"(/[A-Za-z0-9._~-]+)+", "a path", "/v1/score-image")
+_path = Text(
+    r"(/(?!\.{1,2}(/|$))([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]{0,31}\}))+", "a path", "/v1/score-image"
+)
 _success = Text(r"[2-5]xx|[2-5][0-9][0-9]", "an HTTP status or class", "2xx")
 _timeout = Duration(1, 3_600_000)
-_tokens = Whole(1, 100_000_000)
 
 
 def _later(means: str) -> Key:
@@ -42,21 +44,17 @@ def _later(means: str) -> Key:
 CATALOGUE = Table(
     {
         "currency": Key(CURRENCY, "Currency of every upstream price.", example='"USD"'),
-        "conversion": _later("Integer ratios from the currency to other units."),
-    }
-)
-
-_PRICE = Table(
-    {
-        "input": Key(PerMillion(), "Per million input tokens.", example='"0.25"'),
-        "cached_input": Key(
-            PerMillion(), "Per million input tokens read from a cache; default: `input`.", None
+        "conversion": Key(
+            MapOf(UNIT.pattern, Ratio(), 'use a unit, like "EUR" or "CREDIT"'),
+            "From a cost in the currency to other units: cost x numerator / denominator. "
+            "`cost_plus` in another unit needs it.",
+            {},
         ),
-        "output": Key(PerMillion(), "Per million output tokens.", example='"2.00"'),
-        "max_input": Key(_tokens, "Largest input the model takes, tokens.", example="400_000"),
-        "max_output": Key(_tokens, "Largest output the model gives, tokens.", example="32_000"),
-        "image": _later("Price lines for images."),
-        "second": _later("Price of a second of sound."),
+        "price_book": Key(
+            Text(r"[A-Za-z0-9._/-]{1,255}", "a file name", "prices.json"),
+            "File of `farebox prices import`, beside this one; read when an upstream names it.",
+            "prices.json",
+        ),
     }
 )
 
@@ -71,7 +69,7 @@ _TIMEOUTS = Table(
 UPSTREAM = Table(
     {
         "shape": Key(
-            Choice(("openai", "http"), later=("anthropic",)),
+            Choice(("openai", "anthropic", "http")),
             "What the upstream speaks.",
             example='"openai"',
         ),
@@ -84,8 +82,17 @@ UPSTREAM = Table(
             example='"FAREBOX_UPSTREAM_NORTH_KEY"',
         ),
         "timeouts": Key(_TIMEOUTS, "How long to wait for the upstream.", {}),
+        "price_book": Key(
+            _name,
+            "Provider of the price book whose prices and limits hold for its models; what "
+            "`prices` says wins, key by key.",
+            None,
+        ),
         "prices": Key(
-            MapOf(_MODEL, _PRICE, _MODEL_SAY), "What the upstream charges, for each model.", {}
+            MapOf(_MODEL, PRICE, _MODEL_SAY),
+            "What the upstream charges, for each model; without any rate the cost is not known, "
+            "and only rule `retail` can sell it.",
+            {},
         ),
     }
 )
@@ -93,17 +100,36 @@ UPSTREAM = Table(
 MODEL = Table(
     {
         "rule": Key(
-            Choice(("cost_plus",), later=("retail",)), "How the charge is found.", "cost_plus"
+            Choice(("cost_plus", "retail")),
+            "How the charge is found: upstream cost and the plan's margin, or own prices.",
+            "cost_plus",
         ),
         "routes": Key(
-            ListOf(_route, least=1, most=1),
-            "Upstream and its model, `upstream/model`.",
+            ListOf(_route, least=1, most=8),
+            "Upstreams and their models, `upstream/model`, in the order they are tried; the "
+            "dearest is reserved.",
             example='["north/swift-1"]',
         ),
-        "default_max_output": Key(
-            _tokens, "Output cap sent upstream when the client gives none, tokens.", 4096
+        "weights": Key(
+            ListOf(Whole(0, 1_000), repeats=True),
+            "One whole number for each route: the first try is shared out by them. None: the "
+            "first route that works.",
+            None,
         ),
-        "retail": _later("Own prices of rule `retail`."),
+        "default_max_output": Key(
+            TOKENS, "Output cap sent upstream when the client gives none, tokens.", 4096
+        ),
+        "retail": Key(
+            MapOf(UNIT.pattern, RETAIL, 'use a unit, like "USD" or "CREDIT"', word="unit"),
+            "Own prices of rule `retail`, for each unit it is sold in; no margin is added.",
+            None,
+        ),
+        "on_disconnect": Key(
+            Choice(("drain", "cancel")),
+            "When the client of a stream leaves: read on to the usage and charge it, or break off "
+            "and charge the estimate.",
+            "drain",
+        ),
     }
 )
 
@@ -112,9 +138,15 @@ _ROUTE = Table(
         "method": Key(
             Choice(("POST", "PUT", "PATCH", "GET", "DELETE")), "Method of both sides.", "POST"
         ),
-        "path": Key(_path, "Path that customers call.", example='"/v1/score-image"'),
+        "path": Key(
+            _path,
+            "Path that customers call; a part like `{id}` stands for one of their own.",
+            example='"/v1/score-image"',
+        ),
         "upstream": Key(_name, "Name of the upstream.", example='"scorer"'),
-        "upstream_path": Key(_path, "Path below its base_url.", example='"/score"'),
+        "upstream_path": Key(
+            _path, "Path below its base_url; it may use the parts of `path`.", example='"/score"'
+        ),
     }
 )
 
@@ -171,6 +203,18 @@ OPERATION = Table(
     }
 )
 
+_LIMITS = Table(
+    {
+        "requests": Key(
+            Whole(1, 1_000_000), "Requests of an account in `per`; as many may come at once.", 10
+        ),
+        "per": Key(Duration(1_000, 86_400_000), "Time in which `requests` are given anew.", "60s"),
+        "concurrent": Key(
+            Whole(1, 100_000), "Paid requests of an account that may be under way at once.", 8
+        ),
+    }
+)
+
 PLAN = Table(
     {
         "unit": Key(UNIT, "Unit of its accounts.", example='"USD"'),
@@ -184,7 +228,7 @@ PLAN = Table(
         ),
         "packs": Key(ListOf(_name), "Packs its accounts can buy.", []),
         "recharge_pack": Key(_name, "Pack that auto-recharge buys; CREDIT plans only.", None),
-        "limits": _later("Rate and concurrency limits."),
+        "limits": Key(_LIMITS, "How fast its accounts may call.", {}),
         "initial": Key(
             Amount(), "Granted once, when an account is opened, in the plan's unit.", None
         ),

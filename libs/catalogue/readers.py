@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
+from math import gcd
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -131,6 +132,34 @@ class PerMillion:
         if pico > 10**12:
             raise Wrong(f'"{raw}" is out of bounds; at most "1000000" per million tokens')
         return pico
+
+
+@dataclass(frozen=True, slots=True)
+class PerPiece:
+    """A price of one piece, read as integer pico (twelve decimals are exact)."""
+
+    form: str = "price of one: decimal string, at most 12 decimals"
+
+    def read(self, raw: object) -> int:
+        whole, _, fraction = Amount(places=12).read(raw).partition(".")
+        pico = int(whole + fraction.ljust(12, "0"))
+        if pico > 10**18:
+            raise Wrong(f'"{raw}" is out of bounds; at most "1000000" for one')
+        return pico
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A ratio of two whole numbers, read as the pair in lowest terms."""
+
+    form: str = "ratio: [numerator, denominator], whole numbers from 1"
+
+    def read(self, raw: object) -> tuple[int, int]:
+        if not isinstance(raw, list) or len(raw) != 2:
+            raise Wrong(f"is {kind_of(raw)}; write a ratio of two whole numbers, like [23, 25]")
+        num, den = (Whole(1, 10**9).read(part) for part in raw)
+        common = gcd(num, den)
+        return num // common, den // common
 
 
 @dataclass(frozen=True, slots=True)

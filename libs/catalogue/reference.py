@@ -50,7 +50,10 @@ def _rows(where: str, key: Key) -> Iterator[str]:
             yield from _rows(f"{where}.{name}", inner)
     elif isinstance(shape, MapOf) and isinstance(shape.of, Table):
         for name, inner in shape.of.keys.items():
-            yield from _rows(f"{where}.<model>.{name}", inner)
+            yield from _rows(f"{where}.<{shape.word}>.{name}", inner)
+    elif isinstance(shape, ListOf) and isinstance(shape.of, Table):
+        for name, inner in shape.of.keys.items():
+            yield from _rows(f"{where}[].{name}", inner)
     else:
         means = f"*Not built yet.* {key.means}" if key.later else key.means
         yield f"| `{where}` | {_form(shape)} | {_default(key)} | {means} |"
@@ -61,7 +64,7 @@ def _form(shape: Shape | None) -> str:
         case None:
             return ""
         case ListOf():
-            return f"list of: {shape.of.form}"
+            return f"list of: {shape.form}"
         case MapOf():
             assert not isinstance(shape.of, Table | MapOf | ListOf)
             return f"table of: {shape.of.form}"

@@ -35,21 +35,30 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """A table whose keys are names chosen by the operator."""
+    """A table whose keys are names chosen by the operator; `word` says what they name."""
 
     names: str
     of: "Shape"
     say: str
+    word: str = "model"
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list without repeats; an unordered one is read sorted, so that order means nothing."""
+    """A list; an unordered one is read sorted, so that order means nothing."""
 
-    of: Reader
+    of: Reader | Table
     unordered: bool = False
+    repeats: bool = False
     least: int = 0
     most: int | None = None
+
+    @property
+    def form(self) -> str:
+        """How one item is written."""
+        if isinstance(self.of, Table):
+            return f"{{ {', '.join(self.of.keys)} }}"
+        return self.of.form
 
 
 Shape = Reader | Table | MapOf | ListOf
@@ -113,7 +122,7 @@ def _walk_map(shape: MapOf, raw: object, path: str, problems: Problems) -> Any:
 
 def _walk_list(shape: ListOf, raw: object, path: str, problems: Problems) -> Any:
     if not isinstance(raw, list):
-        problems.add(path, f"is {kind_of(raw)}; write a list, like [{shape.of.form}]")
+        problems.add(path, f"is {kind_of(raw)}; write a list, like [{shape.form}]")
         return _BROKEN
     values: list[Any] = []
     for index, item in enumerate(raw):
@@ -121,10 +130,14 @@ def _walk_list(shape: ListOf, raw: object, path: str, problems: Problems) -> Any
         value = walk(shape.of, item, where, problems)
         if shape.most is not None and index >= shape.most:
             problems.add(where, f"more than {shape.most} is not built yet in this version")
-        elif value is not _BROKEN and value in values:
-            problems.add(where, f'"{item}" is listed twice; keep one')
+        elif value is not _BROKEN and value in values and not shape.repeats:
+            problems.add(where, f"{_quoted(item)} is listed twice; keep one")
         elif value is not _BROKEN:
             values.append(value)
     if len(raw) < shape.least:
         problems.add(path, f"is empty; list at least {shape.least}")
     return tuple(sorted(values) if shape.unordered else values)
+
+
+def _quoted(item: object) -> str:
+    return f'"{item}"' if isinstance(item, str) else "this"

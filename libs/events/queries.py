@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from libs.events import list_queries as lists
 from libs.events.fields import (
     AccountId,
     AttemptId,
@@ -39,19 +40,10 @@ from libs.events.fields import (
     SignedNanos,
     Unit,
 )
+from libs.events.query_base import MAX_PAGE, Facts, Limit, Question
 
-MAX_PAGE: Final = 500
-Limit = Annotated[int, Field(strict=True, ge=1, le=MAX_PAGE)]
 Cursor = Annotated[str, Field(strict=True, pattern="^[0-9]{1,16}:[0-9]{1,4}$")]
 """`position:line` of the last entry of the page before."""
-
-
-class Question(Message):
-    """What is asked; fields with a default may be left out."""
-
-
-class Facts(Message):
-    """What is answered."""
 
 
 class InstallationQuestion(Question):
@@ -256,51 +248,11 @@ class RechargeFacts(Facts):
     armed: Flag | None
 
 
-class ReservationsQuestion(Question):
-    """Open reservations of a partition, in the order of their ids."""
+class RequestsFacts(Facts):
+    """`next`: the position at which the last request of the page was opened."""
 
-    state: Literal["open"] = "open"
-    account_id: AccountId | None = None
-    after: ReservationId | None = None
-    limit: Limit = MAX_PAGE
-
-
-class ReservationRow(Facts):
-    reservation_id: ReservationId
-    account_id: AccountId
-    amount: NanosOrZero
-    expires_at: Instant
-    position: Ordinal
-
-
-class ReservationsFacts(Facts):
-    reservations: tuple[ReservationRow, ...]
-    next: ReservationId | None
-
-
-class KeysQuestion(Question):
-    account_id: AccountId
-
-
-class KeyRow(Facts):
-    """A key without its hash."""
-
-    key_id: KeyId
-    purpose: Purpose
-    prefix: Name
-    allowed: tuple[Name, ...] | None
-    cap_total: Nanos | None
-    cap_day: Nanos | None
-    cap_month: Nanos | None
-    expires_at: Instant | None
-    lineage: KeyId
-    rotates: KeyId | None
-    status: Literal["active", "revoked"]
-    position: Ordinal
-
-
-class KeysFacts(Facts):
-    keys: tuple[KeyRow, ...]
+    requests: tuple[RequestFacts, ...]
+    next: Ordinal | None
 
 
 class CataloguesQuestion(Question):
@@ -340,10 +292,16 @@ QUERIES: Final[dict[str, tuple[type[Question], type[Facts]]]] = {
     "request": (RequestQuestion, RequestFacts),
     "events": (EventsQuestion, EventsFacts),
     "recharge": (RechargeQuestion, RechargeFacts),
-    "reservations": (ReservationsQuestion, ReservationsFacts),
-    "keys": (KeysQuestion, KeysFacts),
+    "accounts": (lists.AccountsQuestion, lists.AccountsFacts),
+    "limits": (lists.LimitsQuestion, lists.LimitsFacts),
+    "reservations": (lists.ReservationsQuestion, lists.ReservationsFacts),
+    "keys": (lists.KeysQuestion, lists.KeysFacts),
     "catalogues": (CataloguesQuestion, CataloguesFacts),
     "catalogue": (CatalogueQuestion, CatalogueFacts),
+    "grants": (lists.GrantsQuestion, lists.GrantsFacts),
+    "requests": (lists.RequestsQuestion, RequestsFacts),
+    "usage": (lists.UsageQuestion, lists.UsageFacts),
+    "fees": (lists.FeesQuestion, lists.FeesFacts),
 }
 """The queries that are answered, with what is asked and what is told."""
 

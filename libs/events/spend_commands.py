@@ -25,6 +25,7 @@ from libs.events.fields import (
     Tags,
     Usage,
 )
+from libs.events.subjects import ADMIN, USE
 
 
 class ReserveData(CommandData):
@@ -123,7 +124,7 @@ class ReleaseData(CommandData):
 class Release(Undated):
     """Give everything back. Before `reserve_deadline` the Reserve may still be under way."""
 
-    senders: ClassVar = USE_ONLY
+    senders: ClassVar = frozenset({USE, ADMIN})
     caller_form: ClassVar = "{res}"
 
     kind: Literal["Release"] = "Release"

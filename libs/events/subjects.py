@@ -26,11 +26,14 @@ QUERY_NAMES: Final = (
     "requests",
     "usage",
     "fees",
+    "accounts",
+    "limits",
 )
 PAYMENTS_REQUESTS: Final = (
     "packs",
     "create_checkout",
     "order",
+    "orders",
     "payment_method",
     "create_setup",
     "portal_link",

@@ -10,6 +10,9 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 
+SLOW_BYTES = 1 << 20
+"""Bytes that wait for the socket, above which the client's flusher waits with what follows."""
+
 
 async def publish_joined(
     nc: Client, messages: Iterable[tuple[str, bytes]], headers: dict[str, str]
@@ -29,7 +32,26 @@ async def publish_joined(
     if lines:
         await write_joined(nc, lines)
         client: Any = nc
-        await client._flush_pending()  # noqa: SLF001
+        if not _written_through(client):
+            await client._flush_pending()  # noqa: SLF001
+
+
+def _written_through(client: Any) -> bool:
+    """Write what is pending, as the client's flusher would a turn of the loop later.
+
+    False when that is the flusher's matter: no connection, or one that is too slow to be filled.
+    """
+    stream = getattr(client._transport, "_io_writer", None)  # noqa: SLF001
+    if stream is None or not client.is_connected or client.is_connecting:
+        return False
+    if stream.transport.get_write_buffer_size() > SLOW_BYTES:
+        return False
+    try:
+        stream.writelines(client._pending)  # noqa: SLF001
+    except (OSError, RuntimeError):
+        return False  # it is being lost: what is pending is sent once it is back
+    client._pending, client._pending_data_size = [], 0  # noqa: SLF001
+    return True
 
 
 def joined_lines(messages: Iterable[tuple[str, bytes]], headers: dict[str, str]) -> bytes:

@@ -1,10 +1,13 @@
 """Logging as one JSON object a line on standard error."""
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
 import orjson
+
+from libs.runtime.redaction import Redaction, secrets_in
 
 _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
     "message",
@@ -14,11 +17,15 @@ _PLAIN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object; whatever ``extra`` brought stands beside the usual fields."""
+    """A record as one JSON object; whatever ``extra`` brought stands beside the usual fields.
 
-    def __init__(self, process_name: str) -> None:
+    Secrets are hidden in all of it, also in what an error quotes.
+    """
+
+    def __init__(self, process_name: str, redact: Redaction | None = None) -> None:
         super().__init__()
         self._process_name = process_name
+        self._redact = redact or Redaction()
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
@@ -31,7 +38,8 @@ class JsonFormatter(logging.Formatter):
         entry |= {k: v for k, v in record.__dict__.items() if k not in _PLAIN and k not in entry}
         if record.exc_info:
             entry["error"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        line = orjson.dumps(entry, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return self._redact(line)
 
 
 def setup_logging(level: str, process_name: str) -> None:
@@ -41,7 +49,7 @@ def setup_logging(level: str, process_name: str) -> None:
         ValueError: ``level`` is not the name of a logging level.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(process_name))
+    handler.setFormatter(JsonFormatter(process_name, Redaction(secrets_in(os.environ))))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

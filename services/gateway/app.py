@@ -23,17 +23,23 @@ from services.gateway.attached import Openers
 from services.gateway.billing.api import billing_api
 from services.gateway.completion import Means
 from services.gateway.context import Gateway
+from services.gateway.drains import Drains
 from services.gateway.journal import Journal
 from services.gateway.key_cache import KeyCache
 from services.gateway.key_feed import KeyFeed
 from services.gateway.keys import KeyDirectory
+from services.gateway.limits.billing import BillingRate
+from services.gateway.limits.limiter import Limiter, open_limiter
+from services.gateway.model_list import ModelList
 from services.gateway.paid import PaidRequests
-from services.gateway.pump import Drains, Pumps
+from services.gateway.pump import Pumps
 from services.gateway.replay import Replay
 from services.gateway.reservations import Reservations
+from services.gateway.routing import Routing
 from services.gateway.selling import Selling
 from services.gateway.server import address_of, listen, serving
 from services.gateway.settings import GatewaySettings
+from services.gateway.unheld import Unheld
 from services.gateway.upstreams import Upstreams
 
 log = logging.getLogger(__name__)
@@ -103,15 +109,24 @@ class Worker:
     paid: PaidRequests
     pumps: Pumps
     drains: Drains
+    routing: Routing
+    unheld: Unheld
     journal: Journal
     replay: Replay
+    limiter: Limiter
     selling: Selling
 
     def serving(self, listening: socket.socket) -> AbstractAsyncContextManager[None]:
         """Serve on a socket; at the end running requests are finished or given back."""
         grace_s = self.gateway.settings.shutdown_grace_s
         finish = partial(self.pumps.drain, grace_s)
-        return serving(self.root, listening, finish, grace_s=grace_s + _SERVER_GRACE_S)
+        return serving(
+            self.root,
+            listening,
+            finish,
+            grace_s=grace_s + _SERVER_GRACE_S,
+            stall_s=self.gateway.settings.client_stall_s,
+        )
 
     async def admit(self) -> None:
         """Take paid requests once the ledger has said who it is; raises InstallationMismatch."""
@@ -151,17 +166,40 @@ async def open_worker(
         unsold=selling.refused,
         attached_hold_ms=settings.attached_hold_ms,
     )
-    pumps, drains = Pumps(reservations), Drains(settings.drains_max)
+    pumps = Pumps(reservations)
+    drains = Drains(settings.drains_max, settings.drains_account_max)
+    unheld = Unheld(settings.unheld_percent)
+    routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
     try:
-        async with upstreams:
-            means = Means(upstreams, drains, settings)
+        async with (
+            upstreams,
+            open_limiter(
+                gateway.clock, settings.redis_url, timeout_s=settings.redis_timeout_s
+            ) as limiter,
+        ):
+            means = Means(upstreams, routing, drains, unheld, settings)
             openers = Openers(gateway.ledger)
-            paid = PaidRequests(gateway, means, pumps, openers)
-            root = Root(catalogue, paid, billing_api(gateway, openers), gateway.health)
+            paid = PaidRequests(gateway, means, pumps, limiter, openers)
+            rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
+            models = ModelList(gateway.keys, paid.offers)
+            billing = billing_api(gateway, rate, openers)
+            root = Root(catalogue, paid, models, billing, gateway.health)
             gateway.health.add("journal", journal.problem)
             gateway.health.add("catalogue", selling.problem)
             gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
             replay = Replay(journal, gateway.ledger)
-            yield Worker(gateway, root, paid, pumps, drains, journal, replay, selling)
+            yield Worker(
+                gateway=gateway,
+                root=root,
+                paid=paid,
+                pumps=pumps,
+                drains=drains,
+                routing=routing,
+                unheld=unheld,
+                journal=journal,
+                replay=replay,
+                limiter=limiter,
+                selling=selling,
+            )
     finally:
         await journal.close()

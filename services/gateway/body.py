@@ -2,7 +2,7 @@
 
 import asyncio
 
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from services.gateway.errors import Refusal, too_large
 from services.gateway.headers import header
@@ -27,21 +27,18 @@ async def read_body(headers: Headers, receive: Receive, *, limit: int, timeout_s
     length = header(headers, b"content-length")
     if length is not None and length.isdigit() and int(length) > limit:
         raise too_large(limit)
-    first = await receive()
-    body: bytes = first.get("body", b"")
-    if first["type"] == "http.request" and not first.get("more_body") and len(body) <= limit:
-        return body
     try:
-        async with asyncio.timeout(timeout_s):
-            return await _rest(first, receive, limit)
+        async with asyncio.timeout(timeout_s):  # of the first byte too
+            return await _all(receive, limit)
     except TimeoutError:
         raise Refusal(408, "request_timeout", "The request body came too slowly.") from None
 
 
-async def _rest(message: Message, receive: Receive, limit: int) -> bytes:
+async def _all(receive: Receive, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         piece: bytes = message.get("body", b"")
@@ -51,4 +48,3 @@ async def _rest(message: Message, receive: Receive, limit: int) -> bytes:
         pieces.append(piece)
         if not message.get("more_body"):
             return b"".join(pieces)
-        message = await receive()

@@ -1,43 +1,41 @@
-"""A model call: held at its bound, metered while it passes, charged at what was used."""
+"""A model call: held at its bound, tried at its candidates, charged at what was used."""
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
-
-import aiohttp
 
 from libs.events.fields import Attempt
 from libs.events.money import decimal_text
 from libs.runtime import metrics
 from services.gateway.deadline import Deadline
-from services.gateway.errors import NO_RETRY, HeaderList, Refusal, upstream_failed
-from services.gateway.estimate import Bound, cap_within, estimated_usage
+from services.gateway.drains import Drains
+from services.gateway.errors import NO_RETRY, Refusal, upstream_failed
+from services.gateway.estimate import Bound, affordable_cap, cap_within
 from services.gateway.exchange import Exchange
-from services.gateway.headers import returned
-from services.gateway.meter import Meter, UpstreamBrokenError, believable
+from services.gateway.failures import upstream_timeout
+from services.gateway.growth import Growth, wide_cap
+from services.gateway.hold import Hold
 from services.gateway.offers import Offer
-from services.gateway.orders import Order, Served, Settlement
-from services.gateway.pump import Drains, Outcome, Told
+from services.gateway.orders import Order, Served
+from services.gateway.pump import Outcome, Told
+from services.gateway.routing import Routing, Turn
 from services.gateway.settings import GatewaySettings
 from services.gateway.surfaces.protocol import Parsed, Surface
-from services.gateway.upstreams import (
-    AnswerTooLargeError,
-    Received,
-    Upstreams,
-    broken_off,
-    upstream_timeout,
-)
+from services.gateway.tally import Tally
+from services.gateway.unheld import Unheld
+from services.gateway.upstream_call import Answered, Sending, UpstreamCall
+from services.gateway.upstreams import AnswerTooLargeError, Upstreams
 
 log = logging.getLogger(__name__)
 
-# These speak of our account with the provider, and may quote our key: they are not the client's.
-_OURS: Final = frozenset({401, 402, 403, 407})
-_LINGER_S: Final = 1.0
-_EVENT_STREAM: Final = "text/event-stream"
 _NOT_TAKEN: Final = "The provider's answer is too large or too slow."
 
+_ended: Final = metrics.counter(
+    "streams_used_up_total", "Streams we ended because what was held did not pay for more."
+)
 _given_up: Final = metrics.counter(
     "answers_given_up_total",
     "Model calls without a byte in our longest time: given back, maybe billed to the operator.",
@@ -49,7 +47,9 @@ class Means:
     """What all model calls of a worker use."""
 
     upstreams: Upstreams
+    routing: Routing
     drains: Drains
+    unheld: Unheld
     settings: GatewaySettings
 
 
@@ -57,247 +57,216 @@ class Completion:
     """One model call of one surface."""
 
     def __init__(
-        self, means: Means, surface: Surface, parsed: Parsed, offer: Offer, order: Order
+        self,
+        means: Means,
+        surface: Surface,
+        parsed: Parsed,
+        offer: Offer,
+        order: Order,
+        headers: Mapping[str, str],
     ) -> None:
         self.order = order
         self._means = means
         self._surface = surface
         self._parsed = parsed
         self._offer = offer
+        self._headers = {**headers, "content-type": "application/json"}
         self._bound: Bound = surface.bound(parsed, offer)
+        if self._bound.cap:
+            self.order = replace(order, affordable=partial(affordable_cap, offer, self._bound))
         self.amount = self._bound.amount
         self.at_least = self._bound.at_least
-        self._meter: Meter = surface.meter(parsed)
-        self._body = b""
-        self._status: int | None = None
+        self._attempts: list[Attempt] = []
+        self._reason = ""
         self._draining = False
-        self._waited = False
-        self._received = Received()
+        self._growth: Growth | None = None
 
-    def told(self, held: int) -> Told:
-        cap = cap_within(self._offer, self._bound, held)
-        return Told(self._offer.route, decimal_text(held, self._offer.unit), cap)
+    def told(self, hold: Hold) -> Told:
+        if self._uncapped:
+            cap = wide_cap(self._offer, self._bound, hold, self._means.unheld)
+        else:
+            cap = cap_within(self._offer, self._bound, hold.amount)
+        return Told("", decimal_text(hold.amount, self._offer.unit), cap)
 
-    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
-        del held
-        self._body = self._surface.prepare(self._parsed, self._offer.upstream_model, told.cap)
+    @property
+    def _uncapped(self) -> bool:
+        """Whether it is a stream whose hold may grow while it runs, if a hold of it can."""
+        return self._parsed.stream and self._parsed.asked is None and self._bound.cap > 0
+
+    async def run(self, hold: Hold, told: Told, exchange: Exchange) -> Outcome:
         settings = self._means.settings
         attached = self.order.attached_to is not None
         deadline = Deadline(settings.attached_max_s if attached else settings.request_max_s)
         exchange.on_gone = partial(self._client_gone, deadline)
+        tally = Tally(self._offer, self._bound, min(told.cap, self._bound.cap))
+        if told.cap > tally.cap:
+            self._growth = Growth(hold, tally, told.cap, self._means.unheld)
         try:
             if exchange.gone:
-                raise _client_left()
-            async with deadline:
-                if self._parsed.stream:
-                    # The first byte of a whole answer comes only when all of it is there.
-                    deadline.within(self._offer.upstream.timeouts.first_byte_s)
-                return await self._call(deadline, told, exchange)
-        except Refusal as refusal:
-            return self._failed(refusal)
-        except UpstreamBrokenError:
-            message = "The provider's answer cannot be read."
-            return self._failed(upstream_failed(502, "upstream_invalid", message))
-        except AnswerTooLargeError:
-            message = "The answer is larger than this gateway takes; what was received is charged."
-            return self._not_taken(told, Refusal(502, "upstream_invalid", message))
-        except TimeoutError:
-            return self._late(deadline, told, exchange)
-        except asyncio.CancelledError:
-            if not (exchange.started and self._meter.delivered):
-                raise
-            return self._stopped(told)
+                return self._not_called()
+            return await self._tried(tally, deadline, told, exchange)
         finally:
             exchange.on_gone = None
+            if self._growth is not None:
+                self._growth.close()
             if self._draining:
-                self._means.drains.give_back()
+                self._means.drains.give_back(self.order.account_id)
 
     def _client_gone(self, deadline: Deadline) -> None:
         """Read on to the usage, as long as there is a place; else break off and estimate."""
-        self._draining = self._means.drains.claim()
+        if self._offer.on_disconnect == "drain":
+            self._draining = self._means.drains.claim(self.order.account_id)
         deadline.latest_in(self._means.settings.drain_max_s if self._draining else 0)
 
-    async def _call(self, deadline: Deadline, told: Told, exchange: Exchange) -> Outcome:
-        response = await self._means.upstreams.send(
-            self._offer.upstream,
-            "POST",
-            self._surface.upstream_path,
-            body=self._body,
-            headers={"content-type": "application/json"},
-        )
-        try:
-            outcome = await self._read(response, deadline, told, exchange)
-        except BaseException:
-            response.close()
-            raise
-        # The end of a stream's body may still be on its way; with it the connection is free again.
-        asyncio.get_running_loop().call_later(_LINGER_S, response.close)
-        return outcome
+    async def _tried(
+        self, tally: Tally, deadline: Deadline, told: Told, exchange: Exchange
+    ) -> Outcome:
+        """Go through the candidates until one answers, or the client must be told."""
+        candidates = self._means.routing.round(self._offer)
+        turn = candidates.first()
+        while True:
+            told.route, told.reason = turn.candidate.route, turn.reason
+            self._reason = turn.reason
+            call = self._call(turn, told.cap)
+            try:
+                ended = await self._one(call, turn, tally, deadline, told, exchange)
+            finally:
+                turn.close()
+            if isinstance(ended, Outcome):
+                return ended
+            last = exchange.started or exchange.gone or deadline.over
+            following = None if last else candidates.after(ended.code)
+            if following is None:
+                return self._failed(call, ended)
+            self._attempts.append(call.attempt(ended.code))
+            turn = following
 
-    async def _read(
+    def _call(self, turn: Turn, cap: int) -> UpstreamCall:
+        surface, parsed = self._surface, self._parsed
+        body = surface.prepare(parsed, turn.candidate, cap)
+        sending = Sending(surface.upstream_path, body, self._headers, parsed.stream)
+        meter = surface.meter(parsed)
+        return UpstreamCall(self._means.upstreams, turn, sending, meter, self._growth)
+
+    async def _one(
         self,
-        response: aiohttp.ClientResponse,
+        call: UpstreamCall,
+        turn: Turn,
+        tally: Tally,
         deadline: Deadline,
         told: Told,
         exchange: Exchange,
-    ) -> Outcome:
-        self._status = response.status
-        headers = returned(response.headers)
-        if 400 <= response.status < 500 and response.status not in _OURS:
-            return self._passed_on(headers, await self._body_of(response, deadline))
-        if not 200 <= response.status < 300:
-            raise _failure_of(response)
-        if self._parsed.stream and response.content_type == _EVENT_STREAM:
-            return await self._stream(response, deadline, told, exchange, headers)
-        body = await self._body_of(response, deadline)
-        self._meter.whole(body)
-        outcome = self._finished(told)
-        outcome.status, outcome.headers, outcome.body = response.status, headers, body
-        return outcome
-
-    async def _body_of(self, response: aiohttp.ClientResponse, deadline: Deadline) -> bytes:
-        idle_s = self._offer.upstream.timeouts.idle_s
-        return await self._means.upstreams.read(response, deadline, idle_s, self._received)
-
-    async def _stream(
-        self,
-        response: aiohttp.ClientResponse,
-        deadline: Deadline,
-        told: Told,
-        exchange: Exchange,
-        headers: HeaderList,
-    ) -> Outcome:
-        meter, idle_s = self._meter, self._offer.upstream.timeouts.idle_s
-        start = (*headers, *told.headers())
+    ) -> Outcome | Refusal:
+        """One try: what came of the request, or the upstream's failure."""
         try:
-            async for data in response.content.iter_any():
-                deadline.within(idle_s)
-                await self._relay(meter.feed(data), deadline, exchange, start)
-                if meter.held or meter.failed:
-                    break
-        except (aiohttp.ClientError, OSError) as error:
-            raise broken_off() from error
-        if not (meter.held or meter.failed):
-            await self._relay(meter.end(), deadline, exchange, start)
-        if meter.failed:
-            # The provider told of its error in the stream: the client has it in its own words.
-            return Outcome(self._served(), reason="upstream_error")
-        if not meter.complete:
-            raise broken_off()
-        if not exchange.started:
-            exchange.begin(200, start)
-        outcome = self._finished(told)
-        outcome.last = meter.held
-        return outcome
+            async with deadline:
+                answered = await call.run(deadline, told, exchange)
+        except Refusal as failure:
+            turn.failed()
+            return failure
+        except AnswerTooLargeError:
+            message = "The answer is larger than this gateway takes; what was received is charged."
+            return self._not_taken(call, tally, Refusal(502, "upstream_invalid", message))
+        except TimeoutError:
+            return self._late(call, turn, tally, deadline, exchange)
+        except asyncio.CancelledError:
+            if not (exchange.started and call.meter.delivered):
+                raise
+            return self._stopped(call, tally)
+        return self._answered(call, tally, answered)
 
-    async def _relay(
-        self, piece: bytes, deadline: Deadline, exchange: Exchange, start: HeaderList
-    ) -> None:
-        if not piece:
-            return
-        if not exchange.started:
-            if self._meter.failed:
-                raise upstream_failed(502, "upstream_error", "The provider failed.")
-            exchange.begin(200, start)
-        if exchange.full:
-            # It is the client that is waited for now.
-            self._waited = True
-            deadline.pause()
-            await exchange.put(piece)
-            deadline.within(self._offer.upstream.timeouts.idle_s)
+    def _answered(self, call: UpstreamCall, tally: Tally, answered: Answered) -> Outcome:
+        if answered.how == "rejected":
+            # The provider refuses what the client asked: its words, and nothing is charged.
+            outcome = Outcome(self._served(call, "upstream_rejected"), reason="upstream_rejected")
+        elif answered.how == "used_up":
+            return self._used_up(call, tally)
+        elif answered.how == "failed":
+            return Outcome(self._served(call, "upstream_error"), reason="upstream_error")
         else:
-            await exchange.put(piece)
+            settlement = tally.finished(call.meter, call.candidate, call.sent)
+            outcome = Outcome(self._served(call), settlement=settlement, last=call.meter.held)
+        assert call.status is not None
+        outcome.status, outcome.headers = call.status, answered.headers
+        outcome.body = answered.body
+        return outcome
 
-    def _finished(self, told: Told) -> Outcome:
-        """Charged by what was reported, else by the documented estimate."""
-        reported = believable(self._meter)
-        usage = reported or estimated_usage(
-            self._bound, cap=told.cap, sent=len(self._body), delivered=self._meter.delivered
-        )
-        charge = self._offer.charge(usage)
-        settlement = Settlement(
-            charge=charge.charge,
-            margin=charge.margin,
-            basis="estimate" if reported is None else "actual",
-            cost_pico=charge.cost_pico,
-            usage=usage,
-            finish=self._meter.finish,
-        )
-        return Outcome(self._served(), settlement=settlement)
-
-    def _late(self, deadline: Deadline, told: Told, exchange: Exchange) -> Outcome:
+    def _late(
+        self,
+        call: UpstreamCall,
+        turn: Turn,
+        tally: Tally,
+        deadline: Deadline,
+        exchange: Exchange,
+    ) -> Outcome | Refusal:
         """The provider was too slow, or the time that we give a request is up."""
-        if deadline.over and (exchange.gone or self._waited):
-            return self._cut_off(told, exchange)
-        if deadline.over and self._received.size:
+        if deadline.over and (exchange.gone or call.waited):
+            return self._cut_off(call, tally, exchange)
+        if deadline.over and call.received.size:
             message = "The answer did not end in time; what was received is charged."
-            return self._not_taken(told, Refusal(504, "upstream_timeout", message))
+            return self._not_taken(call, tally, Refusal(504, "upstream_timeout", message))
         if deadline.over and not exchange.started:
             # Nothing came by which anything could be estimated, but it may well be billed to us.
             _given_up.inc()
             log.warning("%s: no answer within our time; it is given back", self.order.res)
-        return self._failed(upstream_timeout())
+        turn.failed()
+        return upstream_timeout()
 
-    def _cut_off(self, told: Told, exchange: Exchange) -> Outcome:
+    def _used_up(self, call: UpstreamCall, tally: Tally) -> Outcome:
+        """What is held pays for no more: the stream ends as the provider would end it."""
+        _ended.inc()
+        settlement = tally.broken(call.meter, call.candidate, call.sent)
+        assert settlement.usage is not None
+        ending = self._surface.ending(self._parsed, call.meter, settlement.usage)
+        served = self._served(call, "hold_used_up")
+        return Outcome(served, settlement=replace(settlement, finish="length"), last=ending)
+
+    def _cut_off(self, call: UpstreamCall, tally: Tally, exchange: Exchange) -> Outcome:
         """The time was up, and the client had a part in it: it pays for what was delivered.
 
         If it did not, reading slowly would be a way to have answers for nothing.
         """
-        outcome = self._finished(told)
+        outcome = self._broken(call, tally)
         if not exchange.gone:
             message = "The answer was read too slowly to end in time; what was sent is charged."
             outcome.refusal = Refusal(504, "upstream_timeout", message)
         return outcome
 
-    def _stopped(self, told: Told) -> Outcome:
+    def _stopped(self, call: UpstreamCall, tally: Tally) -> Outcome:
         """The gateway ends in the middle of a stream: what was delivered is charged."""
-        outcome = self._finished(told)
+        outcome = self._broken(call, tally)
         message = "The gateway was stopped; what was sent is charged."
         outcome.refusal = Refusal(503, "gateway_stopped", message)
         return outcome
 
-    def _not_taken(self, told: Told, refusal: Refusal) -> Outcome:
+    def _not_taken(self, call: UpstreamCall, tally: Tally, refusal: Refusal) -> Outcome:
         """A limit of ours broke a whole answer off: what came of it is charged by its bytes.
 
         The provider bills it all. If it cost nothing, asking for more than we take would be a way
         to have the operator pay.
         """
-        if not 200 <= (self._status or 0) < 300:
-            return self._failed(upstream_failed(refusal.status, refusal.code, _NOT_TAKEN))
-        self._meter.delivered = self._received.size
-        outcome = self._finished(told)
+        if not call.answers:
+            return self._failed(call, upstream_failed(refusal.status, refusal.code, _NOT_TAKEN))
+        call.meter.delivered = call.received.size
+        outcome = self._broken(call, tally)
         refusal.headers = NO_RETRY
         outcome.refusal = refusal
         return outcome
 
-    def _passed_on(self, headers: HeaderList, body: bytes) -> Outcome:
-        """The provider refuses what the client asked: its words, and nothing is charged."""
-        reason = "upstream_rejected"
-        served = self._served(reason)
-        assert served.status is not None
-        return Outcome(served, reason=reason, status=served.status, headers=headers, body=body)
+    def _broken(self, call: UpstreamCall, tally: Tally) -> Outcome:
+        settlement = tally.broken(call.meter, call.candidate, call.sent)
+        return Outcome(self._served(call), settlement=settlement)
 
-    def _failed(self, refusal: Refusal) -> Outcome:
-        return Outcome(self._served(refusal.code), reason=refusal.code, refusal=refusal)
+    def _not_called(self) -> Outcome:
+        gone = Refusal(499, "client_gone", "The client went before the provider was called.")
+        served = Served(self._offer.name, self._offer.candidates[0].route, (), None)
+        return Outcome(served, reason=gone.code, refusal=gone)
 
-    def _served(self, reason: str | None = None) -> Served:
-        attempt = Attempt(upstream=self._offer.upstream.name, status=self._status, reason=reason)
-        return Served(self._offer.name, self._offer.route, (attempt,), self._status)
+    def _failed(self, call: UpstreamCall, refusal: Refusal) -> Outcome:
+        served = self._served(call, refusal.code)
+        return Outcome(served, reason=refusal.code, refusal=refusal)
 
-
-def _client_left() -> Refusal:
-    return Refusal(499, "client_gone", "The client went before the provider was called.")
-
-
-def _failure_of(response: aiohttp.ClientResponse) -> Refusal:
-    status = response.status
-    if status in _OURS:
-        return upstream_failed(502, "upstream_refused", "The provider refuses this gateway.")
-    if status in {503, 529}:
-        again = response.headers.get("retry-after", "")
-        headers = ((b"retry-after", again.encode()),) if again.isdigit() else ()
-        message = "The provider is overloaded."
-        return upstream_failed(503, "upstream_overloaded", message, headers)
-    if status == 504:
-        return upstream_timeout()
-    return upstream_failed(502, "upstream_error", "The provider failed.")
+    def _served(self, call: UpstreamCall, reason: str | None = None) -> Served:
+        attempts = (*self._attempts, call.attempt(reason))
+        route = call.candidate.route
+        return Served(self._offer.name, route, attempts, call.status, self._reason)

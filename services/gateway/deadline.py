@@ -8,16 +8,20 @@ from typing import Self
 class Deadline:
     """A limit that moves while an upstream makes progress, and a latest moment that does not.
 
-    An async context; it raises TimeoutError there when the limit passes.
+    An async context for each try; it raises TimeoutError there when the limit passes. The latest
+    moment is that of all tries together.
     """
 
     def __init__(self, longest_s: float) -> None:
-        self._clock = asyncio.get_running_loop().time
-        self._latest = self._clock() + longest_s
-        self._timeout = asyncio.timeout_at(self._latest)
+        self._loop = asyncio.get_running_loop()
+        self._latest = self._due = self._loop.time() + longest_s
+        self._timeout: asyncio.Timeout | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
+        self._timeout = await asyncio.timeout(None).__aenter__()
+        self._due = self._latest
+        self._arm()
         return self
 
     async def __aexit__(
@@ -26,16 +30,21 @@ class Deadline:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._timeout.__aexit__(kind, value, trace)
+        timeout, self._timeout = self._timeout, None
+        assert timeout is not None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        await timeout.__aexit__(kind, value, trace)
 
     @property
     def over(self) -> bool:
         """Whether the latest moment has passed."""
-        return self._clock() >= self._latest
+        return self._loop.time() >= self._latest
 
     def within(self, seconds: float) -> None:
         """The next progress must come within so many seconds."""
-        self._set(min(self._latest, self._clock() + seconds))
+        self._set(min(self._latest, self._loop.time() + seconds))
 
     def pause(self) -> None:
         """Nothing is expected of the upstream now; only the latest moment counts."""
@@ -43,11 +52,26 @@ class Deadline:
 
     def latest_in(self, seconds: float) -> None:
         """Bring the latest moment nearer."""
-        self._latest = min(self._latest, self._clock() + seconds)
-        when = self._timeout.when()
-        if when is not None and when > self._latest:
+        self._latest = min(self._latest, self._loop.time() + seconds)
+        if self._due > self._latest:
             self._set(self._latest)
 
-    def _set(self, when: float) -> None:
-        if not self._timeout.expired():
-            self._timeout.reschedule(when)
+    def _set(self, due: float) -> None:
+        """Move the limit. A later one is only noted: a stream moves it with every event."""
+        self._due = due
+        if self._alarm is not None and due < self._alarm.when():
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(self._due, self._ring)
+
+    def _ring(self) -> None:
+        now = self._loop.time()
+        if self._timeout is None or self._timeout.expired():
+            return
+        if now < self._due:
+            self._arm()
+        else:
+            self._timeout.reschedule(now)

@@ -4,7 +4,7 @@ A `Refusal` is what the client gets instead of an answer; whoever raises it know
 charged. A surface may tell it in its own shape.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,7 +18,7 @@ INSUFFICIENT: Final = "insufficient_prepaid_balance"
 NO_RETRY: Final[HeaderList] = ((b"x-should-retry", b"false"),)
 RETRY_SOON: Final[HeaderList] = ((b"retry-after", b"1"), (b"x-should-retry", b"true"))
 RETRY_LATER: Final[HeaderList] = ((b"retry-after", b"2"),)
-_KINDS: Final = {402: INSUFFICIENT, 403: "permission_error"}
+_KINDS: Final = {402: INSUFFICIENT, 403: "permission_error", 429: "requests"}
 
 
 class Refusal(Exception):
@@ -44,6 +44,8 @@ class Refusal(Exception):
         self.param = param
         self.headers = headers
         self.extra = extra or {}
+        self.request_id = ""
+        """The request that is refused; set where it is told."""
 
     @property
     def kind(self) -> str:
@@ -53,20 +55,41 @@ class Refusal(Exception):
         return _KINDS.get(self.status, "invalid_request_error")
 
 
-def openai_body(refusal: Refusal) -> bytes:
-    """The refusal as the official OpenAI SDKs read it."""
+def openai_error(refusal: Refusal) -> dict[str, Any]:
+    """The error object that the official OpenAI SDKs read."""
     error: dict[str, Any] = {
         "message": refusal.message,
         "type": refusal.kind,
         "param": refusal.param,
         "code": refusal.code,
     }
-    return orjson.dumps({"error": error | dict(refusal.extra)})
+    return error | dict(refusal.extra)
+
+
+def openai_body(refusal: Refusal) -> bytes:
+    """The refusal as a whole answer."""
+    return orjson.dumps({"error": openai_error(refusal)})
 
 
 def openai_event(refusal: Refusal) -> bytes:
     """The refusal in the middle of a stream: the SDKs raise it as an error."""
     return b"data: " + openai_body(refusal) + b"\n\n"
+
+
+def response_event(refusal: Refusal) -> bytes:
+    """The refusal in the middle of a stream of a response, whose events have names.
+
+    By `error` the SDKs raise it; without that some would hand it on like any other event.
+    """
+    event = {
+        "type": "error",
+        "code": refusal.code,
+        "message": refusal.message,
+        "param": refusal.param,
+        "sequence_number": 0,
+        "error": openai_error(refusal),
+    }
+    return b"event: error\ndata: " + orjson.dumps(event) + b"\n\n"
 
 
 def not_authenticated(error: AuthError) -> Refusal:
@@ -122,10 +145,16 @@ def internal() -> Refusal:
     return Refusal(500, "internal_error", "The gateway failed; nothing was charged.")
 
 
-def insufficient(declined: Mapping[str, Any], unit: str, top_up_url: str) -> Refusal:
+def insufficient(
+    declined: Mapping[str, Any],
+    unit: str,
+    top_up_url: str,
+    affordable: Callable[[int], int] | None = None,
+) -> Refusal:
     """The 402 of a Reserve that was declined for want of credits (RSV-9).
 
     `declined` is the data of the reply: amounts are nanos, as numbers or digit strings.
+    `affordable` tells the output cap that the available credits would pay for.
     """
     texts = {
         name: decimal_text(int(declined[name] or 0), unit)
@@ -145,7 +174,11 @@ def insufficient(declined: Mapping[str, Any], unit: str, top_up_url: str) -> Ref
             ("required", "required"),
         ):
             extra[f"{name}_usd"] = orjson.Fragment(texts[field])
-    details = {"currency": unit, **texts, "limit_source": source, "top_up_url": top_up_url}
+    details: dict[str, Any] = {"currency": unit, **texts, "limit_source": source}
+    details["top_up_url"] = top_up_url
+    if affordable is not None and source in {"balance", "in_flight"}:
+        # A spending limit leaves less than is available; how much is not told here.
+        details["max_affordable_output_tokens"] = affordable(int(declined["available"] or 0))
     headers = RETRY_SOON if source == "in_flight" else NO_RETRY
     extra["details"] = details
     return Refusal(402, INSUFFICIENT, message, headers=headers, extra=extra)

@@ -9,8 +9,8 @@ from starlette.types import Receive, Send
 
 from services.gateway.errors import HeaderList, Refusal
 from services.gateway.headers import json_headers, request_ids
+from services.gateway.pieces import Pieces
 
-_QUEUED: Final = 64
 _STREAM_HEADERS: Final[HeaderList] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -36,7 +36,7 @@ class _Head:
 
 
 class Exchange:
-    """One answer on its way to one client: whole, or as a bounded queue of pieces.
+    """One answer on its way to one client: whole, or as pieces of which only so many wait.
 
     The pump writes, the request task relays. When the client goes, the pump is told and goes on.
     """
@@ -49,7 +49,7 @@ class Exchange:
         self._shape = shape
         self._stall_s = stall_s
         self._head: asyncio.Future[_Head] = asyncio.get_running_loop().create_future()
-        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
+        self._pieces = Pieces()
 
     # The pump's side.
 
@@ -60,7 +60,16 @@ class Exchange:
     @property
     def full(self) -> bool:
         """Whether the next piece has to wait for the client."""
-        return self._pieces.full() and not self.gone
+        return self._pieces.full and not self.gone
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the client."""
+        return self._pieces.size
+
+    def also(self, headers: HeaderList) -> None:
+        """Send these with the answer, whatever it will be."""
+        self._ids = (*self._ids, *headers)
 
     def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
         """Give the whole answer."""
@@ -72,44 +81,49 @@ class Exchange:
         """Begin a stream; pieces follow."""
         self._begin(_Head(status, (*headers, *_STREAM_HEADERS, *self._ids), None))
 
+    def add(self, piece: bytes) -> None:
+        """Hand over a piece, where it is not full."""
+        if piece and not self.gone:
+            self._pieces.add(piece)
+
     async def put(self, piece: bytes) -> None:
-        """Hand over a piece; wait while the queue is full. A client that stalls counts as gone."""
-        if piece:
-            await self._hand_over(piece)
-
-    async def end(self) -> None:
-        """End the stream; a client that does not take even that counts as gone."""
-        await self._hand_over(None)
-
-    async def _hand_over(self, piece: bytes | None) -> None:
-        if self.gone:
-            return
-        try:
-            self._pieces.put_nowait(piece)
-        except asyncio.QueueFull:
+        """Hand over a piece; wait while it is full. A client that stalls counts as gone."""
+        if self.full:
             try:
                 async with asyncio.timeout(self._stall_s):
-                    await self._pieces.put(piece)
+                    await self._pieces.room()
             except TimeoutError:
                 self.leave()
+        self.add(piece)
+
+    def end(self) -> None:
+        """End the stream."""
+        self._pieces.end()
 
     async def refuse(self, refusal: Refusal, headers: HeaderList = ()) -> None:
         """Tell the client a refusal: as the answer, or as an event where a stream has begun."""
+        refusal.request_id = self.request_id
         if self.started:
             await self.put(self._shape.error_event(refusal))
-            await self.end()
+            self.end()
             return
         body = self._shape.error_body(refusal)
         all_headers = (*json_headers(body), *refusal.headers, *headers, *self._ids)
-        self._begin(_Head(refusal.status, all_headers, body))
+        self._begin(_Head(self._status_of(refusal), all_headers, body))
 
     def abort(self, refusal: Refusal) -> None:
         """End at once: tell the refusal if nothing was told yet, else break the stream off."""
         if self.started:
             self.leave()
             return
+        refusal.request_id = self.request_id
         body = self._shape.error_body(refusal)
         self._begin(_Head(refusal.status, (*json_headers(body), *self._ids), body))
+
+    def _status_of(self, refusal: Refusal) -> int:
+        """The status of a refusal; a shape may have its own for it as `status_of`."""
+        own = getattr(self._shape, "status_of", None)
+        return refusal.status if own is None else int(own(refusal))
 
     def _begin(self, head: _Head) -> None:
         if not self._head.done():
@@ -122,9 +136,8 @@ class Exchange:
         if self.gone:
             return
         self.gone = True
-        while not self._pieces.empty():
-            self._pieces.get_nowait()
-        self._pieces.put_nowait(None)
+        self._pieces.clear()
+        self._pieces.end()
         if self.on_gone is not None:
             self.on_gone()
 
@@ -139,7 +152,7 @@ class Exchange:
             if head.body is not None:
                 await send({"type": "http.response.body", "body": head.body})
                 return
-            while (piece := await self._pieces.get()) is not None:
+            while (piece := await self._pieces.take()) is not None:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except asyncio.CancelledError:

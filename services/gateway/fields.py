@@ -30,6 +30,13 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Money(BaseModel):
+    """An amount as decimal text of a currency."""
+
+    amount: str
+    currency: str
+
+
 def nanos(text: str, unit: str, field: str, *, least: int = 1) -> int:
     """The nanos of an amount of at least `least` nanos; else a Problem that names the field."""
     try:

@@ -23,12 +23,18 @@ _JSON: Final = (b"content-type", b"application/json")
 
 
 def forwarded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The client's headers that go to an upstream."""
-    return {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in headers
-        if name in _FORWARDED
-    }
+    """The client's headers that go to an upstream with a call of an operation."""
+    return chosen(headers, _FORWARDED)
+
+
+def chosen(headers: Iterable[tuple[bytes, bytes]], names: frozenset[bytes]) -> dict[str, str]:
+    """The client's headers of these lower-case names; a repeated one is a list of its values."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name in names:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
 
 
 def returned(headers: Mapping[str, str]) -> HeaderList:
@@ -48,7 +54,7 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 def request_ids(request_id: str) -> HeaderList:
     """The request's id, under our name and under the one the SDKs read."""
     value = request_id.encode()
-    return ((b"x-request-id", value), (b"farebox-request-id", value))
+    return ((b"x-request-id", value), (b"request-id", value), (b"farebox-request-id", value))
 
 
 def json_headers(body: bytes) -> HeaderList:

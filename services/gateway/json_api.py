@@ -4,13 +4,20 @@ FastAPI reads a body before it asks who sent it; here the caller is known first.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.problems import Problem, ProblemBody, answer_problems, problem_of
+from services.gateway.problems import (
+    ALWAYS,
+    Problem,
+    ProblemBody,
+    answer_problems,
+    problem_of,
+    problems,
+)
 
 CALLER: Final = "farebox.caller"
 BODY_MAX: Final = 64 * 1024
@@ -34,8 +41,11 @@ def json_api(title: str, prefix: str, description: str) -> FastAPI:
     return app
 
 
-def describe(app: FastAPI) -> None:
-    """Put the problem document into the description, and the 422 that is not ours out of it."""
+def describe(app: FastAPI, *, always: Iterable[int] = ALWAYS) -> None:
+    """Say in the description what every operation may answer, and how failures look.
+
+    `always`: statuses of every operation, in addition to those that its parts make possible.
+    """
     schema = app.openapi()
     components = schema.setdefault("components", {}).setdefault("schemas", {})
     schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -43,24 +53,47 @@ def describe(app: FastAPI) -> None:
     components["ProblemBody"] = ProblemBody.model_json_schema()
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)
-    for path in schema["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            declared = operation["responses"]
+            declared.pop("422", None)  # FastAPI's own, which is never sent
+            found = problems(*always, *_possible(path, method, operation))
+            operation["responses"] = declared | {
+                str(status): found[status]
+                for status in sorted(found)
+                if str(status) not in declared
+            }
+
+
+def _possible(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[int]:
+    """The failures that the form of an operation makes possible."""
+    if "parameters" in operation or "requestBody" in operation:
+        yield from (400, 422)
+    if "{" in path:
+        yield 404
+    if method != "get":
+        yield 409
 
 
 class Door:
     """Lets a request in when its caller is known and its body is small.
 
     `authorize` returns the caller, who is then `scope[CALLER]`, or raises; requests for
-    `open_paths` need none.
+    `open_paths` need none. `larger` are paths with a limit of their own, in bytes.
     """
 
     def __init__(
-        self, app: ASGIApp, authorize: Authorize, *, open_paths: frozenset[str] = frozenset()
+        self,
+        app: ASGIApp,
+        authorize: Authorize,
+        *,
+        open_paths: frozenset[str] = frozenset(),
+        larger: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._authorize = authorize
         self._open_paths = open_paths
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +102,7 @@ class Door:
         try:
             if scope["path"] not in self._open_paths:
                 scope[CALLER] = await self._authorize(scope)
-            body = await _read(scope, receive)
+            body = await _read(scope, receive, self._larger.get(scope["path"], BODY_MAX))
         except Exception as error:  # noqa: BLE001 - every failure is answered
             await problem_of(error).response()(scope, receive, send)
             return
@@ -77,11 +110,11 @@ class Door:
             await self._app(scope, _replay(body, receive), send)
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     """The whole body, or None when the client has gone."""
     declared = dict(scope["headers"]).get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > BODY_MAX:
-        raise _too_large()
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
     parts, size, more = [], 0, True
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -91,16 +124,16 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
                     return None
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > BODY_MAX:
-                    raise _too_large()
+                if size > limit:
+                    raise _too_large(limit)
                 more = message.get("more_body", False)
     except TimeoutError:
         raise Problem(408, "request_timeout", "The request body did not arrive.") from None
     return b"".join(parts)
 
 
-def _too_large() -> Problem:
-    detail = f"The request body is larger than {BODY_MAX} bytes."
+def _too_large(limit: int) -> Problem:
+    detail = f"The request body is larger than {limit} bytes."
     return Problem(413, "request_too_large", detail, headers={"connection": "close"})
 
 

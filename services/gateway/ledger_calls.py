@@ -33,14 +33,18 @@ class Ledger(Protocol):
 
 
 class Conflicting(Problem):
-    """The same command was given before with other contents."""
+    """The same command was given before with other contents.
 
-    def __init__(self) -> None:
+    `position`: in the partition's log, of the first event of what was done then.
+    """
+
+    def __init__(self, position: int | None = None) -> None:
         detail = (
             "This was asked for before with other contents under the same Idempotency-Key. "
             "Use a new key for a new request."
         )
         super().__init__(422, "idempotency_key_reused", detail)
+        self.position = position
 
 
 async def carry_out(ledger: Ledger, command: Command, unit: str | None = None) -> Reply:
@@ -55,7 +59,7 @@ async def carry_out(ledger: Ledger, command: Command, unit: str | None = None) -
     if reply.reply == "Declined":
         raise declined(reply.data, unit)
     if reply.reply == "Conflict":
-        raise Conflicting
+        raise Conflicting(reply.data.get("first_position"))
     if reply.reply == "Malformed":
         raise Problem(422, "invalid_request", f"The ledger refused this: {reply.data['error']}")
     if reply.reply == "RejectedByStore":

@@ -57,13 +57,26 @@ def believable(meter: Meter) -> Usage | None:
     return None if usage and not usage.output_tokens and meter.delivered else usage
 
 
-def token_usage(input_tokens: Any, cached_tokens: Any, output_tokens: Any) -> Usage | None:
-    """The usage of these counts; None when one of them cannot be a count."""
+def oddity(meter: Meter) -> str | None:
+    """How the upstream says it served the request, where that has another price than ours.
+
+    A meter that can read such a thing keeps it as `odd`.
+    """
+    return getattr(meter, "odd", None)
+
+
+def token_usage(
+    input_tokens: Any, cached_tokens: Any, output_tokens: Any, **kinds: Any
+) -> Usage | None:
+    """The usage of these counts; None when one of them cannot be a count.
+
+    `kinds` are further counts by the names that Usage gives them.
+    """
     counts = (input_tokens, cached_tokens, output_tokens)
-    if not all(_is_count(count) for count in counts) or cached_tokens > input_tokens:
+    if not all(map(is_count, (*counts, *kinds.values()))) or cached_tokens > input_tokens:
         return None
-    return Usage(*counts)
+    return Usage(*counts, **kinds)
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value <= _MOST_TOKENS

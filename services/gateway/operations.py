@@ -9,21 +9,21 @@ from libs.events.money import decimal_text
 from services.gateway.deadline import Deadline
 from services.gateway.errors import Refusal
 from services.gateway.exchange import Exchange
+from services.gateway.failures import answer_too_large, upstream_timeout
 from services.gateway.headers import returned
+from services.gateway.hold import Hold
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
-from services.gateway.upstreams import (
-    AnswerTooLargeError,
-    Upstreams,
-    answer_too_large,
-    upstream_timeout,
-)
+from services.gateway.routing import ONLY
+from services.gateway.templates import is_template
+from services.gateway.upstreams import AnswerTooLargeError, Upstreams
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the client sent: it goes on to the upstream as it is."""
+    """What the client sent: it goes on to the upstream as it is, to `path` there."""
 
+    path: str
     body: bytes
     headers: Mapping[str, str]
     query: str
@@ -49,14 +49,14 @@ class OperationCall:
         self._call = call
         self._status: int | None = None
 
-    def told(self, held: int) -> Told:
-        return Told(self._route, decimal_text(held, self.order.unit))
+    def told(self, hold: Hold) -> Told:
+        return Told(self._route, decimal_text(hold.amount, self.order.unit), reason=ONLY)
 
     @property
     def _route(self) -> str:
         return f"{self._upstream.name}/{self._operation.name}"
 
-    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
+    async def run(self, hold: Hold, told: Told, exchange: Exchange) -> Outcome:
         del told, exchange
         operation = self._operation
         try:
@@ -64,7 +64,7 @@ class OperationCall:
                 response = await self._upstreams.send(
                     self._upstream,
                     operation.method,
-                    operation.upstream_path,
+                    self._call.path,
                     body=self._call.body,
                     headers=self._call.headers,
                     query=self._call.query,
@@ -83,7 +83,7 @@ class OperationCall:
         success = operation.is_success(response.status)
         return Outcome(
             self._served(None if success else "operation_failed"),
-            settlement=_fixed(held) if success else None,
+            settlement=_fixed(hold.amount) if success else None,
             reason="operation_failed",
             status=response.status,
             headers=returned(response.headers),
@@ -106,9 +106,9 @@ def _fixed(price: int) -> Settlement:
 
 
 def places(catalogue: Catalogue) -> dict[tuple[str, str], Operation]:
-    """All operations that the gateway serves, by their method and path."""
+    """All operations with a path of its own that the gateway serves, by their method and that."""
     return {
         (operation.method, operation.path): operation
         for operation in catalogue.operations.values()
-        if operation.path
+        if operation.path and not is_template(operation.path)
     }

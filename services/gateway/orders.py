@@ -1,6 +1,7 @@
 """Who wants what, what it came to, and the three commands that say so to the ledger."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -11,6 +12,8 @@ from libs.events.commands import (
     AttachData,
     Detach,
     DetachData,
+    Extend,
+    ExtendData,
     Release,
     ReleaseData,
     Reserve,
@@ -25,8 +28,9 @@ from libs.events.fields import Attempt
 class Order:
     """Who wants what: the parts that all commands on one reservation share.
 
-    `fee` is what the invocation costs beside its price, in its own ledger. With `attached_to` it
-    is a call under that reservation: it charges nothing, and `unit` is the catalogue's currency.
+    `fee` is what the invocation costs beside its price, in its own ledger. `affordable` tells the
+    output cap that so many nanos would pay for, where the work has one. With `attached_to` it is a
+    call under that reservation: it charges nothing, and `unit` is the catalogue's currency.
     """
 
     res: str
@@ -38,6 +42,7 @@ class Order:
     at_deadline: Literal["release", "charge"]
     traceparent: str
     fee: Fee | None = None
+    affordable: Callable[[int], int] | None = field(default=None, compare=False, repr=False)
     attached_to: str | None = None
 
 
@@ -61,6 +66,7 @@ class Served:
     route: str
     attempts: tuple[Attempt, ...]
     status: int | None
+    route_reason: str = "only_route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +125,24 @@ def _detach(order: Order, cost: int, usage: Usage | None, served: Served | None)
             res=str(order.attached_to),
             call_id=order.res,
             cost=cost,
-            usage={} if usage is None else _counts(usage),
+            usage={} if usage is None else usage.counts(),
             model=None if served is None else served.model,
             route=None if served is None else served.route,
         ),
+    )
+
+
+def extend_command(
+    order: Order, number: int, *, total: int, used: int, hold_ms: int, deadline: datetime
+) -> Extend:
+    assert order.attached_to is None, "an attached call holds what it was attached with"
+    return Extend(
+        caller_id=f"extend:{order.res}:{number}",
+        account_id=order.account_id,
+        deadline=deadline,
+        correlation_id=order.res,
+        traceparent=order.traceparent,
+        data=ExtendData(res=order.res, total=total, hold_ms=hold_ms, used_so_far=used),
     )
 
 
@@ -141,10 +161,10 @@ def settle_command(order: Order, settlement: Settlement, served: Served) -> Sett
             margin=settlement.margin,
             basis=settlement.basis,
             cost_pico=settlement.cost_pico,
-            usage={} if usage is None else _counts(usage),
+            usage={} if usage is None else usage.counts(),
             model=served.model,
             route=served.route,
-            route_reason="only_route",
+            route_reason=served.route_reason,
             attempts=served.attempts,
             finish=settlement.finish,
             status=served.status,
@@ -176,11 +196,3 @@ def release_command(
             status=None if served is None else served.status,
         ),
     )
-
-
-def _counts(usage: Usage) -> dict[str, int]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "output_tokens": usage.output_tokens,
-    }

@@ -1,18 +1,21 @@
 """The paid request as the client's task sees it: who asks, for what, and the answer relayed."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from libs.catalogue import Operation
+from libs.catalogue import DEFAULT_LIMITS, Operation
 from libs.events.ids import new_id
 from services.gateway.attached import Openers
 from services.gateway.body import ClientGoneError, read_body
 from services.gateway.completion import Completion, Means
 from services.gateway.context import Gateway
+from services.gateway.counting import FreeCall
 from services.gateway.errors import (
     HeaderList,
     Refusal,
@@ -23,12 +26,18 @@ from services.gateway.errors import (
     openai_event,
 )
 from services.gateway.exchange import ErrorShape, Exchange
-from services.gateway.headers import forwarded
+from services.gateway.headers import chosen, forwarded
 from services.gateway.keys import AuthError, KeyInfo
-from services.gateway.offers import Offers
+from services.gateway.limits.headers import ietf_rate_headers, openai_rate_headers
+from services.gateway.limits.limiter import Limiter
+from services.gateway.limits.refusals import limited
+from services.gateway.limits.slots import Slot
+from services.gateway.offers import Offer, Offers
 from services.gateway.operations import Call, OperationCall
 from services.gateway.orders import Order
-from services.gateway.pump import Job, Pumps
+from services.gateway.pump import Pumps
+from services.gateway.surfaces.anthropic_counting import AnthropicCounting
+from services.gateway.surfaces.anthropic_headers import check_betas
 from services.gateway.surfaces.protocol import Surface
 from services.gateway.tracing import traceparent
 
@@ -40,20 +49,27 @@ class OpenAIErrors:
 
     error_body = staticmethod(openai_body)
     error_event = staticmethod(openai_event)
+    rate_headers = staticmethod(ietf_rate_headers)
 
 
 _OPERATION_ERRORS: Final = OpenAIErrors()
+
+Work = tuple[Callable[[Exchange], asyncio.Task[None]], bool]
+"""What starts the work on a request, and whether the client's going is to be noticed."""
 
 
 class PaidRequests:
     """Takes paid requests and starts a pump for each one that may be tried."""
 
-    def __init__(self, gateway: Gateway, means: Means, pumps: Pumps, openers: Openers) -> None:
+    def __init__(
+        self, gateway: Gateway, means: Means, pumps: Pumps, limiter: Limiter, openers: Openers
+    ) -> None:
         self._gateway = gateway
         self._means = means
         self._pumps = pumps
+        self._limiter = limiter
         self._openers = openers
-        self._offers = Offers(gateway.catalogue)
+        self.offers = Offers(gateway.catalogue)
         self._body_max = gateway.catalogue.gateway.body_max
         self.open = False
         """Whether requests are taken: not before the ledger was asked who it is."""
@@ -61,53 +77,89 @@ class PaidRequests:
     async def model(self, surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of a surface."""
 
-        def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> tuple[Job, bool]:
+        def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> Work:
             parsed = surface.parse(raw)
-            offers = self._offers
-            offer = (offers.attached if under else offers.model)(key, parsed.model)
+            offer = self._offer(key, parsed.model, surface.shape, under)
             order = _order(scope, key, res, offer.name, surface.name)
             if under:
                 order = replace(order, unit=offer.unit, attached_to=under)
-            return Completion(self._means, surface, parsed, offer, order), parsed.stream
+            headers = chosen(scope["headers"], surface.passes)
+            check_betas(headers)
+            job = Completion(self._means, surface, parsed, offer, order, headers)
+            return partial(self._pumps.start, job), parsed.stream
 
         await self._serve(surface, job, scope, receive, send)
 
     async def operation(
-        self, operation: Operation, scope: Scope, receive: Receive, send: Send
+        self,
+        operation: Operation,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        upstream_path: str | None = None,
     ) -> None:
-        """Serve one call of an operation."""
+        """Serve one call of an operation; `upstream_path` where it is not the operation's own."""
+        path = upstream_path or operation.upstream_path
         upstream = self._gateway.catalogue.upstreams[operation.upstream]
 
-        def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> tuple[Job, bool]:
+        def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> Work:
             if under:
                 message = "What an operation costs is not known; attach calls of models."
                 raise Refusal(400, "not_attachable", message)
-            price = self._offers.operation(key, operation)
+            price = self.offers.operation(key, operation)
             query = scope["query_string"].decode("latin-1")
-            call = Call(raw, forwarded(scope["headers"]), query)
+            call = Call(path, raw, forwarded(scope["headers"]), query)
             order = replace(
                 _order(scope, key, res, operation.name, "operation"),
                 at_deadline=operation.unsettled,
                 fee=operation.fee,
             )
-            upstreams = self._means.upstreams
-            return OperationCall(upstreams, operation, upstream, call, price, order), False
+            job = OperationCall(self._means.upstreams, operation, upstream, call, price, order)
+            return partial(self._pumps.start, job), False
 
         await self._serve(_OPERATION_ERRORS, job, scope, receive, send)
+
+    async def count(
+        self, surface: AnthropicCounting, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a question that is free, to those who may buy the model, within their limits."""
+
+        def call(key: KeyInfo, raw: bytes, _res: str, under: str | None) -> Work:
+            model, fields = surface.parse(raw)
+            candidate = self._offer(key, model, surface.shape, under).candidates[0]
+            headers = chosen(scope["headers"], surface.passes)
+            check_betas(headers)
+            free = FreeCall(
+                self._means.upstreams,
+                candidate,
+                surface.upstream_path,
+                surface.prepare(fields, candidate),
+                {**headers, "content-type": "application/json"},
+            )
+            return lambda exchange: self._pumps.keep(free.run(exchange), exchange), False
+
+        await self._serve(surface, call, scope, receive, send)
+
+    def _offer(self, key: KeyInfo, model: str, shape: str, under: str | None) -> Offer:
+        """The model as it is sold; under a reservation at what it costs the operator."""
+        offers = self.offers
+        return (offers.attached if under else offers.model)(key, model, shape)
 
     async def _serve(
         self,
         shape: ErrorShape,
-        make: Callable[[KeyInfo, bytes, str, str | None], tuple[Job, bool]],
+        make: Callable[[KeyInfo, bytes, str, str | None], Work],
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
         res = new_id("req")
         exchange = Exchange(res, shape, stall_s=self._means.settings.client_stall_s)
-        watch = False
+        watch, slot = False, None
         try:
             key = await self._authenticate(scope)
+            slot = await self._admit(key, exchange, shape)
             under = await self._openers.named(scope, key)
             raw = await read_body(
                 scope["headers"],
@@ -115,7 +167,7 @@ class PaidRequests:
                 limit=self._body_max,
                 timeout_s=self._means.settings.body_timeout_s,
             )
-            job, watch = make(key, raw, res, under)
+            start, watch = make(key, raw, res, under)
         except Refusal as refusal:
             await exchange.refuse(refusal, _close_unread(refusal))
         except ClientGoneError:
@@ -124,8 +176,23 @@ class PaidRequests:
             log.exception("request %s", res)
             await exchange.refuse(internal())
         else:
-            self._pumps.start(job, exchange)
+            start(exchange).add_done_callback(slot.give_back)
+            slot = None
+        finally:
+            if slot is not None:
+                slot.give_back()
         await exchange.relay(receive, send, watch=watch)
+
+    async def _admit(self, key: KeyInfo, exchange: Exchange, shape: ErrorShape) -> Slot:
+        """The account's place among its requests at once; raises a Refusal: its limits."""
+        plan = self._gateway.catalogue.plans.get(key.plan)
+        limits = DEFAULT_LIMITS if plan is None else plan.limits
+        admission = await self._limiter.admit(key.account_id, limits, exchange.request_id)
+        rate_headers = getattr(shape, "rate_headers", openai_rate_headers)
+        exchange.also(rate_headers(admission.standing, self._gateway.clock.now))
+        if admission.refused is not None:
+            raise limited(admission, limits)
+        return admission.slot
 
     async def _authenticate(self, scope: Scope) -> KeyInfo:
         if not self.open:

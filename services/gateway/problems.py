@@ -66,13 +66,29 @@ class ProblemBody(BaseModel):
     code: str
 
 
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "description": "What went wrong; act on `code`.",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
-    },
+_WHEN: Final[dict[int, str]] = {
+    400: "The request cannot be read, or lacks its Idempotency-Key.",
+    401: "Nobody is known by these credentials.",
+    402: "Too little is available, or a cap is reached; the answer says how much there is.",
+    403: "These credentials are not for this.",
+    404: "There is no such thing, or it is another account's.",
+    408: "The body did not arrive in time.",
+    409: "As things stand it cannot be done.",
+    413: "The body is too large.",
+    422: "What was asked for is wrong, or cannot be had.",
+    429: "Too many requests; `retry-after` says when to come again.",
+    500: "The server failed.",
+    502: "The payment processor refused.",
+    503: "The ledger or payments does not answer now; the same request may be repeated.",
 }
-"""For every route of a JSON API; `document` puts the schema in its place."""
+ALWAYS: Final = (401, 403, 408, 413, 500, 503)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The description of these answers; the schema stands among the components."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    return {status: {"description": _WHEN[status], "content": content} for status in statuses}
+
 
 _STATUS: Final[dict[str, int]] = {
     "unknown_account": 404,

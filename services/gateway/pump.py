@@ -6,14 +6,16 @@ never depends on anybody reading.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from libs.events.money import decimal_text
 from libs.runtime import metrics
 from services.gateway.errors import HeaderList, Refusal, internal
 from services.gateway.exchange import Exchange
 from services.gateway.headers import ours
+from services.gateway.hold import Hold
 from services.gateway.orders import Closed, Order, Served, Settlement
 from services.gateway.reservations import Reservations
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 _LAST_WORDS_S: Final = 1.0
 
 _over_bound: Final = metrics.counter(
-    "charges_over_bound_total", "Charges above what was held: an upstream broke its own bounds."
+    "charges_over_bound_total", "Charges above their bound: an upstream broke its own limits."
 )
 _failures: Final = metrics.counter("pump_failures_total", "Paid requests our own code broke.")
 
@@ -44,18 +46,23 @@ class Outcome:
     last: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
-    """What the `farebox-…` headers say before the settlement; `cap` 0: there is no output cap."""
+    """What the `farebox-…` headers say before the settlement; `cap` 0: there is no output cap.
+
+    Route and reason are those of the last try.
+    """
 
     route: str
     reserved: str
     cap: int = 0
+    reason: str = ""
 
     def headers(self) -> HeaderList:
         return ours(
             {
                 "route": self.route or None,
+                "route-reason": self.reason or None,
                 "reserved": self.reserved,
                 "max-output-tokens": self.cap or None,
             }
@@ -69,34 +76,17 @@ class Job(Protocol):
     amount: int
     at_least: int
 
-    def told(self, held: int) -> Told:
-        """What is told about it when `held` nanos were held."""
+    def told(self, hold: Hold) -> Told:
+        """What is told about it when so much is held."""
         ...
 
-    async def run(self, held: int, told: Told, exchange: Exchange) -> Outcome:
+    async def run(self, hold: Hold, told: Told, exchange: Exchange) -> Outcome:
         """Call the upstream and relay what may leave before the settlement.
 
         A failure of the upstream is an outcome, never an exception. When it is cancelled, the
         process ends: it returns what is to be charged, or lets the cancellation through.
         """
         ...
-
-
-class Drains:
-    """How many upstreams may be read on for clients that have gone."""
-
-    def __init__(self, most: int) -> None:
-        self.free = most
-
-    def claim(self) -> bool:
-        """Take a place, if there is one."""
-        if self.free <= 0:
-            return False
-        self.free -= 1
-        return True
-
-    def give_back(self) -> None:
-        self.free += 1
 
 
 class Pumps:
@@ -106,11 +96,16 @@ class Pumps:
         self._reservations = reservations
         self._running: dict[asyncio.Task[None], Exchange] = {}
 
-    def start(self, job: Job, exchange: Exchange) -> None:
-        """Run a job in a task of its own."""
-        task = asyncio.create_task(pump(self._reservations, job, exchange))
+    def start(self, job: Job, exchange: Exchange) -> asyncio.Task[None]:
+        """Run a job in a task of its own; it is done when the request is settled."""
+        return self.keep(pump(self._reservations, job, exchange), exchange)
+
+    def keep(self, work: Coroutine[Any, Any, None], exchange: Exchange) -> asyncio.Task[None]:
+        """Run what answers an exchange in a task of its own."""
+        task = asyncio.create_task(work)
         self._running[task] = exchange
         task.add_done_callback(self._running.pop)
+        return task
 
     def exchanges(self) -> list[Exchange]:
         """The answers that are under way."""
@@ -134,9 +129,9 @@ class Pumps:
 async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None:
     """Hold, run, settle, and only then let the client have the end of its answer."""
     try:
-        held = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
-        told, outcome = await _run(reservations, job, held, exchange)
-        closed = await _close(reservations, job.order, held, outcome)
+        hold = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
+        told, outcome = await _run(reservations, job, hold, exchange)
+        closed = await _close(reservations, hold, outcome)
         await _tell(exchange, job.order.unit, told, outcome, closed)
     except Refusal as refusal:
         await exchange.refuse(refusal)
@@ -150,13 +145,13 @@ async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None
 
 
 async def _run(
-    reservations: Reservations, job: Job, held: int, exchange: Exchange
+    reservations: Reservations, job: Job, hold: Hold, exchange: Exchange
 ) -> tuple[Told, Outcome]:
     """From here on something is held: whatever happens, it has to be closed."""
-    told = Told("unknown", decimal_text(held, job.order.unit))
+    told = Told("unknown", decimal_text(hold.amount, job.order.unit))
     try:
-        told = job.told(held)
-        return told, await job.run(held, told, exchange)
+        told = job.told(hold)
+        return told, await job.run(hold, told, exchange)
     except asyncio.CancelledError:
         await reservations.abandon(job.order)
         raise
@@ -167,12 +162,13 @@ async def _run(
         return told, Outcome(served, reason="gateway_error", refusal=internal())
 
 
-async def _close(reservations: Reservations, order: Order, held: int, outcome: Outcome) -> Closed:
+async def _close(reservations: Reservations, hold: Hold, outcome: Outcome) -> Closed:
+    order = hold.order
     if outcome.settlement is None:
         return await reservations.release(order, outcome.reason, outcome.served)
-    if outcome.settlement.charge > held:
+    if outcome.settlement.charge > hold.most:
         _over_bound.inc()
-        log.error("%s costs %d, held were %d", order.res, outcome.settlement.charge, held)
+        log.error("%s costs %d, at most %d", order.res, outcome.settlement.charge, hold.most)
     try:
         return await reservations.settle(order, outcome.settlement, outcome.served)
     except Exception:
@@ -195,6 +191,6 @@ async def _tell(
         await exchange.refuse(outcome.refusal, headers)
     elif exchange.started:
         await exchange.put(outcome.last)
-        await exchange.end()
+        exchange.end()
     else:
         exchange.answer(outcome.status, (*outcome.headers, *headers), outcome.body or b"")

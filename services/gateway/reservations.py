@@ -1,4 +1,4 @@
-"""The three things the gateway asks of the ledger: hold, charge, give back; and when it gives up.
+"""What the gateway asks of the ledger: hold, hold more, charge, give back; and when it gives up.
 
 A hold that is not confirmed in time is undone through the journal, and nothing is executed. A
 charge or a return that is not confirmed in time is kept in the journal until it is.
@@ -24,12 +24,14 @@ from services.gateway.errors import (
     ledger_unavailable,
     not_for_sale,
 )
+from services.gateway.hold import Hold
 from services.gateway.journal import Journal
 from services.gateway.orders import (
     Closed,
     Order,
     Served,
     Settlement,
+    extend_command,
     release_command,
     reserve_command,
     settle_command,
@@ -93,8 +95,8 @@ class Reservations:
         self._unsold = unsold
         self._attached_hold_ms = attached_hold_ms
 
-    async def hold(self, order: Order, *, amount: int, at_least: int) -> int:
-        """Hold up to `amount` nanos; return what is held, at least `at_least`.
+    async def hold(self, order: Order, *, amount: int, at_least: int) -> Hold:
+        """Hold up to `amount` nanos, at least `at_least`.
 
         Raises:
             Refusal: nothing is held, and nothing may be executed.
@@ -125,20 +127,40 @@ class Reservations:
                 raise
             raise ledger_unavailable() from error
         if reply.reply == "Reserved":
-            return int(reply.data["amount"])
+            return Hold(order, self, int(reply.data["amount"]), _available(reply.data))
         if reply.reply == "Attached":
-            return int(reply.data["cost_bound"])
+            # What it may cost was told to its reservation for good: it never grows.
+            return Hold(order, self, int(reply.data["cost_bound"]), available=None)
         left = int(reply.data.get("available") or 0)
         if reply.data.get("code") == "attached_ceiling" and at_least <= left < amount:
             # The call is capped to what its reservation may still cost, as by a small balance.
             return await self.hold(order, amount=left, at_least=left)
         raise self._declined(order, reply)
 
+    async def extend(self, hold: Hold, total: int, used: int) -> bool:
+        """Hold `total` in all; whether it is held now. Raises LedgerUnavailable."""
+        command = extend_command(
+            hold.order,
+            hold.extensions,
+            total=total,
+            used=used,
+            hold_ms=self._hold_ms,
+            deadline=self._ledger.ledger_now() + _DEADLINE,
+        )
+        reply = await self._ledger.send(command, give_up_s=RESERVE_GIVE_UP_S)
+        hold.available = _available(reply.data)
+        if reply.reply == "Extended":
+            hold.amount = int(reply.data["total"])
+            return True
+        if reply.reply != "Declined":
+            log.error("Extend %s: %s %s", hold.order.res, reply.reply, reply.data)
+        return False
+
     def _declined(self, order: Order, reply: Reply) -> Refusal:
         code = reply.data.get("code")
         if reply.reply == "Declined" and code is not None:
             if code in _NO_CREDITS:
-                return insufficient(reply.data, order.unit, self._top_up_url)
+                return insufficient(reply.data, order.unit, self._top_up_url, order.affordable)
             if code in _INVALID_KEY:
                 return Refusal(401, "invalid_api_key", "This API key is not valid.")
             if code in _FORBIDDEN:

@@ -9,7 +9,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from services.gateway.connections import BoundedConnection
+from services.gateway.connections import BoundedConnection, bounded
 
 _BACKLOG: Final = 2048
 # Longer than clients keep an idle connection: they close it, and never write to a closed one.
@@ -38,7 +38,9 @@ def listen(address: tuple[str, int], *, shared: bool) -> socket.socket:
     """
     host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Named: of a socket without a protocol asyncio does not switch Nagle's delay off, and every
+    # answer of a head and a body would wait 40 ms for the client's acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
@@ -58,15 +60,17 @@ async def serving(
     finish: Callable[[], Awaitable[None]] | None = None,
     *,
     grace_s: float,
+    stall_s: float = BoundedConnection.stall_s,
 ) -> AsyncIterator[None]:
     """Serve an ASGI application.
 
     On the way out it takes no more connections, awaits `finish`, if there is one, which sees to
     the requests under way, and cuts off what is left `grace_s` seconds after it began to end.
+    A client that takes nothing of its answer for `stall_s` is cut off at any time.
     """
     config = uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=bounded(stall_s),
         ws="none",
         lifespan="off",
         access_log=False,

@@ -1,6 +1,6 @@
 """What the gateway and the admin process read from their environment beside the common settings."""
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from libs.runtime.settings import Settings
 
@@ -25,6 +25,15 @@ class GatewaySettings(Settings):
     """How much longer than a request and its drain its credits are held."""
     drains_max: NonNegativeInt = 100
     """How many upstreams may be read on at once for clients that have gone."""
+    drains_account_max: NonNegativeInt = 20
+    """How many of these may be of one account."""
+    unheld_percent: int = Field(default=25, ge=0, le=100)
+    """How much of what an account has available its streams without a cap may run ahead of their
+    holds, all of one worker together; 0: none is sent a larger cap than is held."""
+    breaker_failures: PositiveInt = 5
+    """After how many failures in a row a route is left alone for a while."""
+    breaker_pause_s: PositiveFloat = 10
+    """How long a route that failed is left alone; each time it fails again, twice as long."""
     body_timeout_s: PositiveFloat = 60
     """How long a client may take to send its request body."""
     client_stall_s: PositiveFloat = 120
@@ -35,6 +44,13 @@ class GatewaySettings(Settings):
     """How long running requests are waited for when the process is asked to stop."""
     journal_min_free: NonNegativeInt = 16 * 1024 * 1024
     """Free bytes of the journal's disk below which the gateway takes no paid request."""
+    redis_url: str = Field(default="", repr=False, pattern="^$|^(redis|rediss|unix)://")
+    """``redis://…`` or ``rediss://…`` that all gateways share their rate and concurrency limits by;
+    empty: each process has the whole limits for itself."""
+    redis_timeout_s: PositiveFloat = 0.25
+    """How long Redis is waited for before a process goes on with limits of its own."""
+    billing_requests_per_minute: PositiveInt = 600
+    """Requests to /billing/v1 that one account may make; they do not count for its plan's rate."""
     key_cache_max: NonNegativeInt = 100_000
     """How many keys are remembered; 0 asks the ledger every time."""
 
@@ -55,4 +71,7 @@ class AdminSettings(Settings):
     listen: str = ""
     """``host:port`` in place of farebox.toml's ``gateway.admin_listen``."""
     admin_token: SecretStr = SecretStr("")
-    """What callers of /admin/v1 present as their Bearer token."""
+    """What an admin without a name presents to /admin/v1 as Bearer token."""
+    admin_tokens: SecretStr = SecretStr("")
+    """More operators: `name:role:token`, separated by commas or blanks. Roles: viewer, support,
+    admin."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 import aiohttp
@@ -10,11 +11,19 @@ from yarl import URL
 
 from libs.catalogue import Catalogue, Upstream
 from services.gateway.deadline import Deadline
-from services.gateway.errors import Refusal, upstream_failed
+from services.gateway.failures import broken_off, unreachable, upstream_timeout
 
 # Below what providers keep open: a connection that is closed under a POST cannot be retried.
 _KEEPALIVE_S: Final = 4.0
 _NAMES_S: Final = 60
+# Addresses kept in their parsed form; paths with parts of the customers' own are without number.
+_REMEMBERED: Final = 1024
+# How each shape of upstream is told who we are.
+_CREDENTIALS: Final = {
+    "openai": ("authorization", "Bearer {}"),
+    "anthropic": ("x-api-key", "{}"),
+    "http": ("authorization", "Bearer {}"),
+}
 
 
 @dataclass(slots=True)
@@ -43,7 +52,6 @@ class Upstreams:
             upstream.name: environment.get(upstream.key_env, "")
             for upstream in catalogue.upstreams.values()
         }
-        self._urls: dict[tuple[str, str], URL] = {}
 
     @property
     def without_key(self) -> list[str]:
@@ -81,7 +89,8 @@ class Upstreams:
         """
         sent = {**headers, "accept-encoding": "identity", "user-agent": "farebox"}
         if key := self._keys[upstream.name]:
-            sent["authorization"] = f"Bearer {key}"
+            name, value = _CREDENTIALS[upstream.shape]
+            sent[name] = value.format(key)
         try:
             return await self._session.request(
                 method,
@@ -94,8 +103,7 @@ class Upstreams:
         except aiohttp.ConnectionTimeoutError as error:
             raise upstream_timeout() from error
         except aiohttp.ClientConnectorError as error:
-            message = "The provider cannot be reached."
-            raise upstream_failed(502, "upstream_unreachable", message) from error
+            raise unreachable() from error
         except (aiohttp.ClientError, OSError) as error:
             raise broken_off() from error
 
@@ -125,22 +133,13 @@ class Upstreams:
             raise broken_off() from error
         return b"".join(pieces)
 
-    def _url(self, upstream: Upstream, path: str, query: str) -> URL:
-        place = (upstream.name, path)
-        url = self._urls.get(place)
-        if url is None:
-            url = self._urls[place] = URL(upstream.base_url.rstrip("/") + path)
+    @staticmethod
+    def _url(upstream: Upstream, path: str, query: str) -> URL:
+        url = _url(upstream.base_url, path)
         # The client's own encoding is kept: what it meant is between it and the upstream.
         return URL(f"{url}?{query}", encoded=True) if query else url
 
 
-def upstream_timeout() -> Refusal:
-    return upstream_failed(504, "upstream_timeout", "The provider did not answer in time.")
-
-
-def answer_too_large() -> Refusal:
-    return upstream_failed(502, "upstream_invalid", "The provider's answer is too large.")
-
-
-def broken_off() -> Refusal:
-    return upstream_failed(502, "upstream_interrupted", "The provider broke off its answer.")
+@lru_cache(maxsize=_REMEMBERED)
+def _url(base: str, path: str) -> URL:
+    return URL(base.rstrip("/") + path)

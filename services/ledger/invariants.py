@@ -30,7 +30,7 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "caps": "no hold exceeds the caps of its key or the limits of its account",
     "fees": "a fee accrues once, is given back once, and the fee ledger has just these rows",
     "tables_equal_log": "balances, keys, holds, grants, refunds and commands are the log's",
-    "projections_equal_replay": "statement and receipts are what replaying the log makes",
+    "projections_equal_replay": "statement, receipts, grants, use and fees are what replay makes",
     "no_overdue_reservation": "no hold is open long after its deadline",
 }
 """What the audit exports, each by its name."""
@@ -40,6 +40,9 @@ CLOSED_BY_NOW: Final = "closed by now"
 _BY_TABLE: Final[Mapping[str, str]] = {
     "ledger.entries": "projections_equal_replay",
     "ledger.requests": "projections_equal_replay",
+    "ledger.grants": "projections_equal_replay",
+    "ledger.usage_daily": "projections_equal_replay",
+    "ledger.fees": "projections_equal_replay",
     "ledger.projection_positions": "projections_equal_replay",
     "ledger.fee_entries": "fees",
 }

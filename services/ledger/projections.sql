@@ -72,3 +72,63 @@ from unnest(
         res, grant_no, key_id, operation, source, reason_code)
 left join accounts a on a.account_id = e.account_id
 left join requests r on r.reservation_id = e.res
+
+-- name: grants_by_key
+select g.account_id, g.grant_no, partition, position, grant_id, source, priority, expires_at, paid,
+  payment, pack, parent_no, reason_code, granted_at, granted, available, reserved, charged,
+  refunded, expired, clawed, moved, shortfall
+from unnest($1::uuid[], $2::int[]) as k (account_id, grant_no)
+join grants g on g.account_id = k.account_id and g.grant_no = k.grant_no
+
+-- name: save_grants
+insert into grants (
+  account_id, grant_no, partition, position, grant_id, source, priority, expires_at, paid, payment,
+  pack, parent_no, reason_code, granted_at, granted, available, reserved, charged, refunded,
+  expired, clawed, moved, shortfall)
+select * from unnest(
+  $1::uuid[], $2::int[], $3::smallint[], $4::bigint[], $5::uuid[], $6::text[], $7::smallint[],
+  $8::timestamptz[], $9::jsonb[], $10::text[], $11::text[], $12::int[], $13::text[],
+  $14::timestamptz[], $15::bigint[], $16::bigint[], $17::bigint[], $18::numeric[], $19::numeric[],
+  $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[])
+on conflict (account_id, grant_no) do update set
+  available = excluded.available, reserved = excluded.reserved, charged = excluded.charged,
+  refunded = excluded.refunded, expired = excluded.expired, clawed = excluded.clawed,
+  moved = excluded.moved, shortfall = excluded.shortfall
+
+-- name: usage_by_key
+select u.account_id, u.day, u.key_id, u.operation, u.model, partition, requests, released, charged,
+  margin, cost_pico, refunded, usage
+from unnest($1::uuid[], $2::date[], $3::uuid[], $4::text[], $5::text[])
+  as k (account_id, day, key_id, operation, model)
+join usage_daily u on u.account_id = k.account_id and u.day = k.day and u.key_id = k.key_id
+  and u.operation = k.operation and u.model = k.model
+
+-- name: save_usage
+insert into usage_daily (
+  account_id, day, key_id, operation, model, partition, requests, released, charged, margin,
+  cost_pico, refunded, usage)
+select * from unnest(
+  $1::uuid[], $2::date[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::bigint[],
+  $8::bigint[], $9::numeric[], $10::numeric[], $11::numeric[], $12::numeric[], $13::jsonb[])
+on conflict (account_id, day, key_id, operation, model) do update set
+  requests = excluded.requests, released = excluded.released, charged = excluded.charged,
+  margin = excluded.margin, cost_pico = excluded.cost_pico, refunded = excluded.refunded,
+  usage = excluded.usage
+
+-- name: save_fees
+-- The sum so far is that of the account's last line of the same currency and schedule.
+insert into fees (
+  account_id, position, partition, occurred_at, res, key_id, operation, currency, schedule, minor,
+  total)
+select f.account_id, f.position, f.partition, f.occurred_at, f.res, r.key_id, r.operation,
+  f.currency, f.schedule, f.minor, coalesce(p.total, 0) + sum(f.minor) over (
+    partition by f.account_id, f.currency, f.schedule order by f.position)
+from unnest(
+  $1::uuid[], $2::bigint[], $3::smallint[], $4::timestamptz[], $5::uuid[], $6::text[], $7::text[],
+  $8::bigint[])
+  as f (account_id, position, partition, occurred_at, res, currency, schedule, minor)
+left join requests r on r.reservation_id = f.res
+left join lateral (
+  select total from fees l
+  where l.account_id = f.account_id and l.currency = f.currency and l.schedule = f.schedule
+  order by l.position desc limit 1) p on true

@@ -2,78 +2,41 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import orjson
 
+from libs.events import list_queries as lists
 from libs.events import queries as q
 from libs.events.codec import load_event
 from libs.events.commands import KIND_CODES
 from libs.events.events import TYPE_NAMES
 from libs.events.ids import caller_bytes, parse_id, partition_of
+from libs.events.query_base import Question
 from libs.events.times import from_text, to_text
-from libs.runtime.clock import Clock
-from libs.runtime.database import Connection, Pool
+from services.ledger.answering import LOOK_AGAIN_S, SQL, QueryError, Told
 from services.ledger.incarnations import incarnations
+from services.ledger.lists import Lists
 from services.ledger.projections import entries as entry_projection
 from services.ledger.projections import requests as request_projection
 from services.ledger.rows import (
-    Row,
     catalogue,
     entry,
     fitting,
     id_text,
-    key,
     receipt,
     recharge_policy,
     time_text,
 )
-from services.ledger.statements import load
 
-SQL = load("queries.sql")
-
-LOOK_AGAIN_S = 0.005
+__all__ = ["Queries", "QueryError", "Told"]
 
 
-class QueryError(Exception):
-    """A question that cannot be answered; `code` is for programs, the text for people."""
+class Queries(Lists):
+    """Answers questions about the partitions of one installation."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Told(NamedTuple):
-    """The data of an answer and the positions it is good for."""
-
-    data: dict[str, Any]
-    position: int
-    as_of_position: int | None = None
-
-
-class Queries:
-    """Answers questions about the partitions of one installation.
-
-    `nudge(partition)` asks the projections of this process to look at the log now.
-    """
-
-    def __init__(
-        self,
-        pool: "Pool | Connection",
-        clock: Clock,
-        *,
-        partitions: int,
-        wait_s: float,
-        nudge: Callable[[int], None],
-    ) -> None:
-        self._pool = pool
-        self._clock = clock
-        self._partitions = partitions
-        self._wait_s = wait_s
-        self._nudge = nudge
-
-    async def tell(self, partition: int, question: q.Question) -> Told:
+    async def tell(self, partition: int, question: Question) -> Told:
         """Answer a question. Raises QueryError, or asyncpg's errors when Postgres is away."""
         account_id = getattr(question, "account_id", None)
         if partition >= self._partitions or (
@@ -161,7 +124,7 @@ class Queries:
         return Told(receipt(row), log_end, as_of)
 
     async def events(self, p: int, question: q.EventsQuestion) -> Told:
-        log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
+        log_end = await self._log_end(p)
         rows = await self._pool.fetch(SQL["events"], p, question.from_, question.limit)
         page = fitting(
             {
@@ -205,31 +168,6 @@ class Queries:
             "started_at": attempt["started_at"],
         }
 
-    async def reservations(self, p: int, question: q.ReservationsQuestion) -> Told:
-        log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
-        after = parse_id(question.after, "req") if question.after else UUID(int=0)
-        of = parse_id(question.account_id, "acct") if question.account_id else None
-        rows = await self._pool.fetch(SQL["reservations"], p, after, question.limit + 1, of)
-        page = fitting(
-            {
-                "reservation_id": id_text("req", row["reservation_id"]),
-                "account_id": id_text("acct", row["account_id"]),
-                "amount": str(row["amount"]),
-                "expires_at": time_text(row["expires_at"]),
-                "position": row["position"],
-            }
-            for row in rows[: question.limit]
-        )
-        following = page[-1]["reservation_id"] if len(page) < len(rows) else None
-        return Told({"reservations": page, "next": following}, log_end)
-
-    async def keys(self, p: int, question: q.KeysQuestion) -> Told:
-        """Active keys first, then the latest of the revoked ones, as many as fit."""
-        account = parse_id(question.account_id, "acct")
-        row = await self._row("unknown_account", "account", p, account)
-        rows = await self._pool.fetch(SQL["keys"], account, p)
-        return Told({"keys": fitting(map(key, rows))}, row["log_end"])
-
     async def catalogues(self, p: int, _question: q.CataloguesQuestion) -> Told:
         log_end = await self._pool.fetchval(SQL["log_end"], p) or 0
         now = self._clock.now()
@@ -240,30 +178,9 @@ class Queries:
         row = await self._row("unknown_catalogue", "catalogue", p, question.hash)
         return Told({"hash": question.hash, "text": row["text"]}, row["log_end"] or 0)
 
-    async def _row(self, code: str, name: str, *arguments: object) -> Row:
-        row: Row | None = await self._pool.fetchrow(SQL[name], *arguments)
-        if row is None:
-            raise QueryError(code, f"nothing of that name here ({code})")
-        return row
-
-    async def _caught_up(self, p: int, account: UUID, projection: str) -> tuple[int, int, bool]:
-        """Wait a moment until a projection knows all of an account: (log end, reached, late).
-
-        So a caller reads what it wrote, through whichever process; when the projection is late
-        the answer says how far it came.
-        """
-        deadline = self._clock.monotonic() + self._wait_s
-        while True:
-            row = await self._row("unknown_account", "standing", p, account, projection)
-            late = row["reached"] < row["needed"]
-            if not late or self._clock.monotonic() >= deadline:
-                return row["log_end"], row["reached"], late
-            self._nudge(p)
-            await asyncio.sleep(LOOK_AGAIN_S)
-
 
 Answer = Callable[[Queries, int, Any], Awaitable[Told]]
-ANSWERS: Mapping[type[q.Question], Answer] = {
+ANSWERS: Mapping[type[Question], Answer] = {
     q.InstallationQuestion: Queries.installation,
     q.KeyByHashQuestion: Queries.key_by_hash,
     q.BalanceQuestion: Queries.balance,
@@ -271,8 +188,14 @@ ANSWERS: Mapping[type[q.Question], Answer] = {
     q.RequestQuestion: Queries.request,
     q.EventsQuestion: Queries.events,
     q.RechargeQuestion: Queries.recharge,
-    q.ReservationsQuestion: Queries.reservations,
-    q.KeysQuestion: Queries.keys,
+    lists.RequestsQuestion: Queries.requests,
+    lists.AccountsQuestion: Queries.accounts,
+    lists.LimitsQuestion: Queries.limits,
+    lists.ReservationsQuestion: Queries.reservations,
+    lists.KeysQuestion: Queries.keys,
+    lists.GrantsQuestion: Queries.grants,
+    lists.UsageQuestion: Queries.usage,
+    lists.FeesQuestion: Queries.fees,
     q.CataloguesQuestion: Queries.catalogues,
     q.CatalogueQuestion: Queries.catalogue,
 }

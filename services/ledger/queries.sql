@@ -56,15 +56,73 @@ where c.caller_id = $1 and c.kind = $2 and c.account_id = $3
 order by e.position
 
 -- name: reservations
-select reservation_id, account_id, amount, expires_at, position from ledger.reservations
-where partition = $1 and reservation_id > $2 and ($4::uuid is null or account_id = $4)
-order by reservation_id limit $3
+-- Of the account $3, or of all when it is null. What the receipt knows may come a moment later.
+select o.reservation_id, o.account_id, o.amount, o.expires_at, o.position, r.key_id, r.operation,
+  r.opened_at
+from ledger.reservations o left join ledger.requests r on r.reservation_id = o.reservation_id
+where o.partition = $1 and o.reservation_id > $2 and ($3::uuid is null or o.account_id = $3)
+order by o.reservation_id limit $4
 
 -- name: keys
-select key_id, purpose, prefix, allowed, cap_total, cap_day, cap_month, expires_at, lineage,
-  rotates, status, position
-from ledger.api_keys where account_id = $1 and partition = $2
-order by status, position desc
+-- Of the status $3 those issued before position $4, then the revoked ones; $5: this one alone.
+select k.key_id, k.purpose, k.prefix, k.allowed, k.cap_total, k.cap_day, k.cap_month, k.expires_at,
+  k.lineage, k.rotates, k.status, k.position, e.body
+from ledger.api_keys k
+left join ledger.events e on e.partition = k.partition and e.position = k.position
+where k.account_id = $1 and k.partition = $2 and ($5::uuid is null or k.key_id = $5)
+  and (k.status > $3 or (k.status = $3 and k.position < $4))
+order by k.status, k.position desc limit $6
+
+-- name: notes
+select note_id, text from ledger.notes where note_id = any($1::uuid[])
+
+-- name: accounts
+select account_id, unit, plan, status, available, reserved from ledger.accounts
+where partition = $1 and account_id > $2 order by account_id limit $3
+
+-- name: grants
+select grant_id, grant_no, source, priority, granted_at, expires_at, paid, payment, pack, parent_no,
+  reason_code, position, granted, available, reserved, charged, refunded, expired, clawed, moved,
+  shortfall
+from ledger.grants where account_id = $1 and grant_no > $2 order by grant_no limit $3
+
+-- name: requests
+-- A request's model is known before it has one: on every surface but $10 it is what was asked for.
+select * from ledger.requests
+where account_id = $1 and ($2::bigint is null or opened_position < $2)
+  and ($3::timestamptz is null or opened_at >= $3) and ($4::timestamptz is null or opened_at < $4)
+  and ($5::text is null or (operation = $5 and surface <> all($10::text[])))
+  and ($6::uuid is null or key_id = $6) and ($7::text is null or operation = $7)
+  and ($8::text is null or state = $8) and ($9::jsonb is null or tags @> $9)
+order by opened_position desc limit $11
+
+-- name: usage
+-- $4 to $7: whether to group by day, model, key, operation. $8 is null on the first page.
+with grouped as (
+  select case when $4 then day else '0001-01-01' end as day, case when $5 then model else '' end
+    as model, case when $6 then key_id else '00000000-0000-0000-0000-000000000000' end as key_id,
+    case when $7 then operation else '' end as operation, sum(requests)::bigint as requests,
+    sum(released)::bigint as released, sum(charged) as charged, sum(margin) as margin,
+    sum(cost_pico) as cost_pico, sum(refunded) as refunded, array_agg(usage) as metered
+  from ledger.usage_daily where account_id = $1 and day between $2 and $3
+  group by 1, 2, 3, 4)
+select day, model, key_id, operation, requests, released, charged, margin, cost_pico, refunded,
+  (select jsonb_object_agg(kind, count) from (
+    select m.key as kind, sum(m.value::numeric) as count
+    from unnest(metered) as u, jsonb_each_text(u) as m group by 1) s) as usage
+from grouped
+where $8::date is null or (day, model, key_id, operation) > ($8, $9, $10, $11)
+order by day, model, key_id, operation limit $12
+
+-- name: fees
+select position, occurred_at, res, key_id, operation, currency, schedule, minor, total
+from ledger.fees where account_id = $1 and position > $2 and position <= $3
+order by position limit $4
+
+-- name: fee_totals
+select distinct on (currency, schedule) currency, schedule, total as minor
+from ledger.fees where account_id = $1 and position <= $2
+order by currency, schedule, position desc
 
 -- name: catalogues
 select hash, effective_from, withdrawn_from, position from ledger.published

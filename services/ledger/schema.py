@@ -22,28 +22,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from libs.runtime.tables import Time, column, schema
-
-SCHEMA = "ledger"
-PARTITION_SIZE = 2_000_000
-"""Positions in one range of `events`; the partition is named by the first: events_2000000."""
-
-metadata = schema(SCHEMA)
-
-INSERT_ONLY = {
-    "autovacuum_vacuum_insert_scale_factor": 0,
-    "autovacuum_vacuum_insert_threshold": 500_000,
-    "autovacuum_freeze_min_age": 0,
-}
-"""Rows that never change are frozen half a million at a time, soon after they came: else all of
-them wait for the day when transaction ids run out, and are read and written again at once."""
-CHURNING = {
-    "autovacuum_vacuum_scale_factor": "0.02",
-    "autovacuum_vacuum_cost_limit": 2000,
-}
-"""Rows that change with every request: vacuumed before a fiftieth is dead, at ten times the
-pace."""
-
+from libs.runtime.tables import Time, column
+from services.ledger.read_schema import (
+    PROJECTIONS,
+    entries,
+    fees,
+    grants,
+    requests,
+    usage_daily,
+)
+from services.ledger.schema_base import (
+    CHURNING,
+    INSERT_ONLY,
+    PARTITION_SIZE,
+    SCHEMA,
+    metadata,
+)
 
 installation = Table(
     "installation",
@@ -258,83 +252,18 @@ catalogues = Table(
 )
 """What each hash is the SHA-256 of; one row for all partitions."""
 
-projection_positions = Table(
-    "projection_positions",
-    metadata,
-    column("projection", Text),
-    column("partition", SmallInteger),
-    column("position", Big),
-    PrimaryKeyConstraint("projection", "partition"),
-)
-"""How far each projection has followed the log; written with its effects."""
-
-entries = Table(
+__all__ = [
+    "INSERT_ONLY",
+    "PARTITION_SIZE",
+    "PROJECTIONS",
+    "SCHEMA",
     "entries",
-    metadata,
-    column("account_id", Uuid),
-    column("position", Big),
-    column("line", SmallInteger),
-    column("partition", SmallInteger),
-    column("occurred_at", Time),
-    column("type", Text),
-    column("amount", Big),
-    column("available", Big),
-    column("reserved", Big),
-    column("unit", Text),
-    column("res", Uuid, null=True),
-    column("grant_no", Integer, null=True),
-    column("key_id", Uuid, null=True),
-    column("operation", Text, null=True),
-    column("source", Text, null=True),
-    column("reason_code", Text, null=True),
-    PrimaryKeyConstraint("account_id", "position", "line"),
-    postgresql_with=INSERT_ONLY,
-)
-"""The statement: every change of `available`, as docs/concepts/statement.md explains."""
-
-requests = Table(
+    "fees",
+    "grants",
+    "metadata",
     "requests",
-    metadata,
-    column("reservation_id", Uuid),
-    column("partition", SmallInteger),
-    column("account_id", Uuid),
-    column("key_id", Uuid),
-    column("operation", Text),
-    column("surface", Text),
-    column("model", Text, null=True),
-    column("status", SmallInteger, null=True),
-    column("state", Text),
-    column("reserved", Big),
-    column("charge", Big),
-    column("margin", Big),
-    column("cost_pico", Big, null=True),
-    column("released", Big),
-    column("refunded", Big),
-    column("loss", Big),
-    column("loss_kind", Text, null=True),
-    column("basis", Text, null=True),
-    column("usage", JSONB, null=True),
-    column("route", Text, null=True),
-    column("route_reason", Text, null=True),
-    column("attempts", JSONB, null=True),
-    column("finish", Text, null=True),
-    column("fee", JSONB, null=True),
-    column("tags", JSONB),
-    column("catalogue", Text, null=True),
-    column("opened_at", Time),
-    column("closed_at", Time, null=True),
-    column("opened_position", Big),
-    column("closed_position", Big, null=True),
-    column("available_after", Big, null=True),
-    column("calls", JSONB, null=True),
-    PrimaryKeyConstraint("reservation_id"),
-    CheckConstraint("state in ('open', 'settled', 'released', 'expired')", name="state"),
-    Index("requests_account_id_opened_position_idx", "account_id", text("opened_position desc")),
-    postgresql_with={"fillfactor": 80, **CHURNING},
-)
-"""The receipts: one row for every admitted request, whatever became of it."""
-
-PROJECTIONS = (projection_positions, entries, requests)
+    "usage_daily",
+]
 
 
 def is_defined(table: str) -> bool:

@@ -31,10 +31,6 @@ from services.ledger.writer import CannotWrite, Writer
 
 log = logging.getLogger(__name__)
 
-TURNS_TO_SEND = 2
-"""Turns of the event loop after which what was published is on its way: one wakes the client's
-flusher, at the end of the next the loop writes. Deciding the next batch first, without a pause,
-would keep every caller of this one waiting meanwhile."""
 LAST_WORDS_S = 2.0
 """How long a term that failed may take to leave NATS."""
 
@@ -185,8 +181,9 @@ class Term:
         # A reply that cannot be sent is lost like one on the wire: its caller asks again.
         with contextlib.suppress(nats.errors.Error):
             await publish_joined(self.ground.nc, replies, {subjects.LEDGER_NOW_HEADER: ledger_now})
-        for _ in range(TURNS_TO_SEND):
-            await asyncio.sleep(0)
+        # The loop writes to its sockets at the end of a turn: deciding on without one would keep
+        # every caller of this batch waiting meanwhile.
+        await asyncio.sleep(0)
 
     async def _committed(self, events: list[EventRow]) -> None:
         self.relay.committed(events)

@@ -43,6 +43,9 @@ select distinct name, partition from (
   union all select 'ledger.refunded', partition from ledger.refunded
   union all select 'ledger.entries', partition from ledger.entries
   union all select 'ledger.requests', partition from ledger.requests
+  union all select 'ledger.grants', partition from ledger.grants
+  union all select 'ledger.usage_daily', partition from ledger.usage_daily
+  union all select 'ledger.fees', partition from ledger.fees
 ) as rows where partition < 0 or partition >= $1
 """
 

@@ -121,6 +121,17 @@ class Orders:
             account_id,
         )
 
+    async def of(self, account_id: str, after: str | None, limit: int) -> list[Order]:
+        """The account's orders, the latest first; their ids are in the order of their making."""
+        rows = await self._pool.fetch(
+            "select * from payments.orders where account_id = $1"
+            " and ($2::text is null or order_id < $2) order by order_id desc limit $3",
+            account_id,
+            after,
+            limit,
+        )
+        return [_order(row) for row in rows]
+
     async def claim(self, order_id: str, payment_intent: str) -> bool:
         """Bind the order to the one payment that may credit it; False when it has another."""
         claimed = await self._pool.fetchval(

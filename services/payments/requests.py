@@ -5,7 +5,7 @@ An answer is `{"ok": true, "data": {...}}` or `{"ok": false, "code": ..., "messa
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from faststream.nats import NatsBroker, NatsMessage
@@ -61,6 +61,11 @@ class CheckoutAsked(Asked):
 class OrderAsked(Asked):
     top_up_id: Name | None = None
     last: bool = False
+
+
+class OrdersAsked(Asked):
+    after: Name | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
 class SetupAsked(Asked):
@@ -126,6 +131,14 @@ class Desk:
             raise RequestRefused("unknown_order", "the account has no such top-up")
         return order_data(order)
 
+    async def orders(self, raw: bytes) -> Data:
+        """The orders of the account, the latest first, page by page."""
+        asked = OrdersAsked.model_validate_json(raw)
+        found = await self._orders.of(asked.account_id, asked.after, asked.limit + 1)
+        page = found[: asked.limit]
+        following = page[-1].order_id if len(page) < len(found) else None
+        return {"top_ups": [order_data(order) for order in page], "next": following}
+
     async def payment_method(self, raw: bytes) -> Data:
         """The saved card that a recharge would be charged to, read from Stripe; null without."""
         asked = Asked.model_validate_json(raw)
@@ -180,6 +193,7 @@ async def answer_requests(broker: NatsBroker, desk: Desk) -> None:
         "packs": desk.packs,
         "create_checkout": desk.create_checkout,
         "order": desk.order,
+        "orders": desk.orders,
         "payment_method": desk.payment_method,
         "create_setup": desk.create_setup,
         "portal_link": desk.portal_link,

@@ -37,7 +37,9 @@ def split_address(text: str) -> tuple[str, int]:
 
 def listening(address: tuple[str, int]) -> socket.socket:
     """An open port; OSError, naming the address, when it is taken."""
-    made = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    # Of a socket whose protocol is not named asyncio does not switch Nagle's delay off.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from simulators.provider.delivery import Chunk
 from simulators.provider.script import Script
 
 DEFAULT_WORDS = 24
+_ARGUMENTS = '{"city": "Ghent"}'
 _CREATED = 1_790_000_000
 _VOCABULARY = (  # noqa: SIM905 - a sentence reads better than a list of its words
     "every request pays its fare before it rides and the ledger keeps what was spent "
@@ -41,6 +43,7 @@ class Answer:
     words: list[str]
     finish: str
     usage: dict[str, Any]
+    tool: str | None = None
 
     @property
     def _head(self) -> dict[str, Any]:
@@ -48,24 +51,44 @@ class Answer:
 
     def body(self, style: str) -> dict[str, Any]:
         """Return the JSON answer."""
-        message = {"role": "assistant", "content": " ".join(self.words), "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": " ".join(self.words)}
+        message["refusal"] = None
+        if self.tool is not None:
+            message["tool_calls"] = [self._call(_ARGUMENTS)]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
         body = self._head | {"object": "chat.completion", "choices": [choice]}
         return body if style == "none" else body | {"usage": self.reported(style)}
 
-    def chunks(self, style: str, *, asked: bool) -> Iterator[dict[str, Any]]:
+    def chunks(self, style: str, *, asked: bool) -> Iterator[Chunk]:
         """Yield a stream's chunks: role, one word each, the end, and usage if it is due."""
         speaks = style in ("unasked", "running") or asked
-        yield self._chunk({"role": "assistant", "content": ""}, None, style, 0, asked=asked)
+        role = {"role": "assistant", "content": ""}
+        yield None, self._chunk(role, None, style, 0, asked=asked)
         for index, word in enumerate(self.words):
             delta = {"content": word if index == 0 else " " + word}
-            yield self._chunk(delta, None, style, index + 1, asked=asked)
-        yield self._chunk({}, self.finish, style, len(self.words), asked=asked)
+            yield None, self._chunk(delta, None, style, index + 1, asked=asked)
+        for delta in self._tool_deltas():
+            yield None, self._chunk(delta, None, style, len(self.words), asked=asked)
+        yield None, self._chunk({}, self.finish, style, len(self.words), asked=asked)
         if not speaks or style in ("none", "running"):
             return
         last = self._head | {"object": "chat.completion.chunk", "choices": []}
         for _ in range(2 if style == "duplicate" else 1):
-            yield last | {"usage": self.reported(style)}
+            yield None, last | {"usage": self.reported(style)}
+
+    def _call(self, arguments: str) -> dict[str, Any]:
+        function = {"name": self.tool, "arguments": arguments}
+        return {"id": f"call_sim{self.number}", "type": "function", "function": function}
+
+    def _tool_deltas(self) -> Iterator[dict[str, Any]]:
+        if self.tool is not None:
+            yield {"tool_calls": [self._call("") | {"index": 0}]}
+            for part in (_ARGUMENTS[:5], _ARGUMENTS[5:]):
+                yield {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}
+
+    def failure(self, error: dict[str, Any]) -> Chunk:
+        """Return the event of an error in the middle of a stream."""
+        return None, error
 
     def _chunk(
         self, delta: dict[str, Any], finish: str | None, style: str, sent: int, *, asked: bool
@@ -89,23 +112,44 @@ class Answer:
 
 def compose(number: int, request: dict[str, Any], script: Script) -> Answer:
     """Decide the words and the counts of one answer; the caps of the request are obeyed."""
-    asked = script.words or DEFAULT_WORDS
     caps = [request.get(name) for name in ("max_completion_tokens", "max_tokens")]
-    cap = min((value for value in caps if isinstance(value, int)), default=asked)
-    count = asked if script.ignore_cap else min(asked, cap)
-    prompt = script.prompt_tokens
-    if prompt is None:
-        prompt = prompt_tokens(request.get("messages") or [])
-    usage = {
+    cap = min((value for value in caps if isinstance(value, int)), default=None)
+    words, finish = chosen_words(script, cap)
+    usage = usage_of(script, prompt_tokens(request.get("messages") or []), len(words))
+    tools = request.get("tools") or []
+    tool = str(tools[0]["function"]["name"]) if script.tool and tools else None
+    finish = finish if tool is None else "tool_calls"
+    return Answer(number, str(request.get("model")), words, finish, usage, tool)
+
+
+def chosen_words(script: Script, cap: int | None) -> tuple[list[str], str]:
+    """The words of an answer and why it ended: at most `cap` words, unless it is ignored."""
+    asked = script.words or DEFAULT_WORDS
+    count = asked if script.ignore_cap or cap is None else min(asked, cap)
+    return words_of(count, script.word_bytes), "length" if count < asked else "stop"
+
+
+def usage_of(script: Script, prompt: int, made: int) -> dict[str, Any]:
+    """The counts, under the names of chat completions."""
+    if script.prompt_tokens is not None:
+        prompt = script.prompt_tokens
+    return {
         "prompt_tokens": prompt,
-        "completion_tokens": count,
-        "total_tokens": prompt + count,
+        "completion_tokens": made,
+        "total_tokens": prompt + made,
         "prompt_tokens_details": {"cached_tokens": min(script.cached_tokens, prompt)},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
-    words = [_word(index, script.word_bytes) for index in range(count)]
-    finish = "length" if count < asked else "stop"
-    return Answer(number, str(request.get("model")), words, finish, usage)
+
+
+def count_ids(value: Any) -> int:
+    """The tokens of a text (one for every 4 bytes begun) or of a list of token ids."""
+    return -(-len(value.encode()) // 4) if isinstance(value, str) else len(value)
+
+
+def words_of(count: int, size: int | None) -> list[str]:
+    """Return the first words of the provider's text, each of `size` bytes if that is given."""
+    return [_word(index, size) for index in range(count)]
 
 
 def _word(index: int, size: int | None) -> str:

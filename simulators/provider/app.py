@@ -1,7 +1,10 @@
-"""A model provider: OpenAI-shaped chat completions and one plain endpoint, for tests and demos.
+"""A model provider of both shapes, and one plain endpoint, for tests and demos.
 
-`POST /v1/chat/completions` (JSON and event stream), `GET /v1/models`, `POST /score`; all need
-the provider's own Bearer key. `/control/*` tells what was asked and scripts what comes next.
+OpenAI's: `POST /v1/chat/completions`, `/v1/completions`, `/v1/responses` (JSON and event stream),
+`/v1/embeddings`, `/v1/images/generations`, `GET /v1/models`; and `POST /score`, and any method on
+`/items/{id}/score`, whose paths have parts of their own.
+Anthropic's: `POST /v1/messages` (JSON and event stream), `POST /v1/messages/count_tokens`. All need
+the provider's own key. `/control/*` tells what was asked and scripts what comes next.
 """
 
 import hashlib
@@ -14,21 +17,21 @@ from typing import Any
 from aiohttp import web
 
 from simulators.provider import control
-from simulators.provider.answer import compose
-from simulators.provider.calls import Call, Record
+from simulators.provider.calls import RECORD, Call, Record
 from simulators.provider.delivery import (
     Cut,
     before_first_byte,
     cut,
-    error_body,
+    refuse,
     send_json,
-    send_stream,
 )
+from simulators.provider.dialect import dialect_of
+from simulators.provider.messages import count_tokens, messages
 from simulators.provider.script import Script, script_of
+from simulators.provider.surfaces import SURFACES
 
 DEFAULT_KEY = "sk-provider-simulator"
 MODELS = ("swift-1", "swift-1-b", "grand-1")
-RECORD = web.AppKey("record", Record)
 _KEY = web.AppKey("key", str)
 _BODY_MAX = 64 * 1024 * 1024
 
@@ -40,8 +43,12 @@ def make_app(key: str = DEFAULT_KEY) -> web.Application:
     app = web.Application(client_max_size=_BODY_MAX)
     app[RECORD] = Record()
     app[_KEY] = key
-    app.router.add_post("/v1/chat/completions", _scripted(_chat))
+    app.router.add_post("/v1/messages", _scripted(messages))
+    app.router.add_post("/v1/messages/count_tokens", _scripted(count_tokens))
+    for path, serve in SURFACES.items():
+        app.router.add_post(path, _scripted(serve))
     app.router.add_post("/score", _scripted(_score))
+    app.router.add_route("*", "/items/{id}/score", _scripted(_item))
     app.router.add_get("/v1/models", _scripted(_models))
     control.add_routes(app, app[RECORD])
     return app
@@ -52,17 +59,17 @@ def _scripted(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamR
         record = request.app[RECORD]
         raw = await request.read()
         call = _note(record, request, raw)
-        if request.headers.get("authorization") != f"Bearer {request.app[_KEY]}":
-            return await _refuse(request, call, 401, "Incorrect API key provided")
+        if not dialect_of(request.path).admits(request.headers, request.app[_KEY]):
+            return await refuse(request, call, 401, "Incorrect API key provided")
         try:
             script = record.take(request.path, raw) or script_of(request.headers, raw)
         except ValueError as error:
-            return await _refuse(request, call, 400, f"script not understood: {error}")
+            return await refuse(request, call, 400, f"script not understood: {error}")
         try:
             await before_first_byte(script, record)
             if script.status >= 400:
                 message = "The provider was told to fail"
-                return await _refuse(request, call, script.status, message, script)
+                return await refuse(request, call, script.status, message, script)
             response = await handler(request, script, call, raw)
         except Cut:
             call.outcome = "died" if call.status else "reset"
@@ -103,28 +110,12 @@ def _note(record: Record, request: web.Request, raw: bytes) -> Call:
     return call
 
 
-async def _refuse(
-    request: web.Request, call: Call, status: int, message: str, script: Script | None = None
-) -> web.StreamResponse:
-    call.outcome = "refused" if status == 401 and script is None else "failed"
-    code = "invalid_api_key" if status == 401 else "provider_error"
-    body = error_body(status, message, code)
-    return await send_json(request, script or Script(), call, body, status)
-
-
-async def _chat(
+async def _item(
     request: web.Request, script: Script, call: Call, _raw: bytes
 ) -> web.StreamResponse:
-    asked = call.body
-    if not isinstance(asked, dict) or not isinstance(asked.get("messages"), list):
-        return await _refuse(request, call, 400, "messages is required")
-    if asked.get("n") not in (None, 1):
-        return await _refuse(request, call, 400, "only n = 1 is served")
-    answer = compose(call.number, asked, script)
-    call.usage = answer.usage
-    if asked.get("stream"):
-        return await send_stream(request, script, request.app[RECORD], call, answer)
-    return await send_json(request, script, call, answer.body(script.usage))
+    """Tell which item it was; the raw path shows how its name was written."""
+    body = {"id": request.match_info["id"], "path": request.raw_path}
+    return await send_json(request, script, call, body)
 
 
 async def _score(
@@ -132,7 +123,7 @@ async def _score(
 ) -> web.StreamResponse:
     """Score an image: any non-empty `image` text; an empty or missing one cannot be read."""
     if not isinstance(call.body, dict) or not call.body.get("image"):
-        return await _refuse(request, call, 422, "The image cannot be read")
+        return await refuse(request, call, 422, "The image cannot be read")
     percent = hashlib.sha256(raw).digest()[0] * 100 // 255
     return await send_json(request, script, call, {"score": percent, "of": 100})
 

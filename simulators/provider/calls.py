@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from simulators.provider.script import Script
@@ -81,3 +82,7 @@ class Record:
             "refused": refused,
             "calls": [asdict(call) for call in self.calls],
         }
+
+
+RECORD = web.AppKey("record", Record)
+"""Where an application keeps its record."""

@@ -18,7 +18,7 @@ _DIRECTIVE = re.compile(r"\[\[sim\s+([^\]]*)\]\]")
 _WORDS = re.compile(r"\b(\d{1,6}) words\b")
 _FIRST = 1_048_576  # bytes of a request in which a directive is looked for
 
-UsageStyle = Literal["normal", "none", "null", "zero", "duplicate", "unasked", "running"]
+UsageStyle = Literal["normal", "none", "null", "zero", "duplicate", "unasked", "running", "brief"]
 
 
 class Script(BaseModel):
@@ -26,7 +26,8 @@ class Script(BaseModel):
 
     `usage`: normal (a stream reports only when asked), none (never), null (`"usage": null`),
     zero (all counts 0), duplicate (the usage chunk twice), unasked (a stream reports though
-    nobody asked), running (every chunk carries the counts so far).
+    nobody asked), running (every chunk carries the counts so far), brief (the end of an Anthropic
+    stream reports output tokens alone).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,12 @@ class Script(BaseModel):
     word_bytes: PositiveInt | None = None  # length of each word, for huge answers
     prompt_tokens: NonNegativeInt | None = None  # reported instead of the counted ones
     cached_tokens: NonNegativeInt = 0  # of the prompt tokens; never more than these
+    cache_write_tokens: NonNegativeInt = 0  # of the rest of them (Anthropic)
+    cache_write_1h_tokens: NonNegativeInt = 0  # of what is left then (Anthropic)
+    tier: str | None = None  # reported as the service tier (Anthropic)
+    geo: str | None = None  # reported as the place of inference (Anthropic)
+    speed: str | None = None  # reported as the speed (Anthropic)
+    tool: bool = False  # call the first tool that is offered (not in responses)
     ignore_cap: bool = False  # send more than max_tokens allows
     delay_ms: NonNegativeInt = 0  # before the first byte
     gap_ms: NonNegativeInt = 0  # between two chunks of a stream
@@ -42,8 +49,10 @@ class Script(BaseModel):
     hold_after_chunks: NonNegativeInt | None = None  # the same, in mid-stream
     status: int = Field(default=200, ge=200, le=599)  # from 400 on: an error body
     retry_after: str | None = None  # header of an error
+    raw: str | None = None  # a whole answer's body, in place of the true one
     reset: bool = False  # the connection is reset before the first byte
     die_after_chunks: NonNegativeInt | None = None  # reset in mid-stream (JSON: in mid-body)
+    error_after_chunks: NonNegativeInt | None = None  # an error event in mid-stream
     usage: UsageStyle = "normal"
     done: bool = True  # a stream ends with [DONE]
     crlf: bool = False  # lines of a stream end with CR LF

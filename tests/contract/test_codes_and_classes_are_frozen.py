@@ -46,7 +46,7 @@ KINDS = {
     ),
     "Extend": (11, "use", True, "res total hold_ms used_so_far"),
     "Settle": (12, "use", False, "res charge margin basis"),
-    "Release": (13, "use", False, "res"),
+    "Release": (13, "use admin", False, "res"),
     "Attach": (14, "use", True, "res call_id cost_bound hold_ms"),
     "Detach": (15, "use", False, "res call_id cost"),
     "Refund": (16, "admin", False, "res amount whole"),

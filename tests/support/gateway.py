@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -123,6 +123,10 @@ class GatewayLedger(LedgerInMemory):
         assert reply.reply not in {"Declined", "Conflict"}, reply
         return reply
 
+    def freeze(self, account_id: str) -> None:
+        data = {"reason": "manual", "revoke_keys": False}
+        self.run(command(c.FreezeAccount, account_id, data))
+
     def available(self, account_id: str) -> int:
         return self.rules.accounts[account_id].available
 
@@ -184,10 +188,15 @@ async def running_gateway(
     ledger: GatewayLedger,
     *,
     admitted: bool = True,
+    around: Callable[[Any], Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningGateway]:
-    """Serve one worker on a free port; its journal is replayed only when the test says so."""
+    """Serve one worker on a free port; its journal is replayed only when the test says so.
+
+    `around` puts an ASGI application of the test's own in front of the worker's.
+    """
     settings = {"data_dir": folder, "journal_min_free": 0, "shutdown_grace_s": 2} | settings
+    settings.setdefault("billing_requests_per_minute", 1_000_000)
     listening = listen(("127.0.0.1", 0), shared=False)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     gateway = Gateway(
@@ -201,8 +210,9 @@ async def running_gateway(
         public_url=url,
     )
     keys = {upstream.key_env: PROVIDER_KEY for upstream in catalogue.upstreams.values()}
-    async with open_worker(gateway, keys) as worker:
-        worker.paid.open = admitted
+    async with open_worker(gateway, keys) as opened:
+        opened.paid.open = admitted
+        worker = opened if around is None else replace(opened, root=around(opened.root))
         async with (
             worker.serving(listening),
             httpx.AsyncClient(base_url=url, timeout=30) as http,

@@ -12,7 +12,7 @@ from libs.events.times import to_text
 from libs.runtime.errors import LedgerUnavailable, QueryFailed
 from services.ledger.answers import Recorded, accepted, refused
 from services.ledger.domain.catalogues import Terms, decide_publish, evolve_published
-from services.ledger.domain.state import Accepted, Account, Conflict, Declined, Moment
+from services.ledger.domain.state import Accepted, Account, Conflict, Declined, Key, Moment
 from tests.support.deciding import Rules
 from tests.support.receipts_in_memory import open_of, receipt_of
 
@@ -76,6 +76,12 @@ class LedgerInMemory:
         ]
         return {"catalogues": rows}
 
+    def _text(self, name: str) -> str:
+        for command in self.sent:
+            if isinstance(command, PublishCatalogue) and command.data.hash == name:
+                return command.data.text or ""
+        raise QueryFailed("unknown_catalogue", "no such catalogue")
+
     def _decide(self, command: Command, identity: tuple[str, str, str]) -> Reply:
         if isinstance(command, PublishCatalogue):
             return self._publish(command, identity)
@@ -111,6 +117,9 @@ class LedgerInMemory:
         if name == "catalogues":
             data = self._published(partition or 0)
             return {"ok": True, "position": position, "as_of_position": None, "data": data}
+        if name == "catalogue":
+            data = {"hash": data["hash"], "text": self._text(data["hash"])}
+            return {"ok": True, "position": position, "as_of_position": None, "data": data}
         if name in ("request", "reservations"):
             assert account_id is not None
             facts = receipt_of if name == "request" else open_of
@@ -123,8 +132,13 @@ class LedgerInMemory:
         account = self.rules.accounts.get(account_id)
         if account is None:
             raise QueryFailed("unknown_account", "no such account")
-        facts = {"balance": self._balance, "keys": self._keys, "recharge": self._recharge}[name]
-        return {"ok": True, "position": position, "as_of_position": None, "data": facts(account)}
+        if name == "keys":
+            found = self._keys(account, data.get("key_id"))
+        elif name == "limits":
+            found = self._limits(account)
+        else:
+            found = {"balance": self._balance, "recharge": self._recharge}[name](account)
+        return {"ok": True, "position": position, "as_of_position": None, "data": found}
 
     def _balance(self, account: Account) -> dict[str, Any]:
         return {
@@ -138,25 +152,38 @@ class LedgerInMemory:
             "freezes": list(account.freezes),
         }
 
-    def _keys(self, account: Account) -> dict[str, Any]:
-        rows = [
-            {
-                "key_id": key.key_id,
-                "purpose": key.purpose,
-                "prefix": self._issued[key.key_id].data.prefix,
-                "allowed": None if key.allowed is None else list(key.allowed),
-                "cap_total": None,
-                "cap_day": None,
-                "cap_month": None,
-                "expires_at": key.expires_at,
-                "lineage": key.lineage,
-                "rotates": None,
-                "status": "revoked" if key.revoked else "active",
-                "position": 1,
-            }
-            for key in account.keys.values()
-        ]
-        return {"keys": rows}
+    def _limits(self, account: Account) -> dict[str, Any]:
+        limits = account.limits
+        return {
+            "day": None if limits is None or limits.day is None else str(limits.day),
+            "month": None if limits is None or limits.month is None else str(limits.month),
+            "alerts": list(limits.alerts) if limits else [],
+            "spent_day": "0" if limits else None,
+            "spent_month": "0" if limits else None,
+        }
+
+    def _keys(self, account: Account, only: str | None) -> dict[str, Any]:
+        keys = [key for key in account.keys.values() if only in {None, key.key_id}]
+        return {"keys": [self._key_row(key) for key in keys], "next": None}
+
+    def _key_row(self, key: Key) -> dict[str, Any]:
+        data = self._issued[key.key_id].data
+        caps = {f"cap_{name}": getattr(key, f"cap_{name}") for name in ("total", "day", "month")}
+        return {
+            "key_id": key.key_id,
+            "name": data.name,
+            "purpose": key.purpose,
+            "prefix": data.prefix,
+            "allowed": None if key.allowed is None else list(key.allowed),
+            **{name: None if cap is None else str(cap) for name, cap in caps.items()},
+            **dict.fromkeys(("spent_total", "spent_day", "spent_month")),
+            "created_at": None,
+            "expires_at": key.expires_at,
+            "lineage": key.lineage,
+            "rotates": data.rotates,
+            "status": "revoked" if key.revoked else "active",
+            "position": 1,
+        }
 
     def _key_by_hash(self, hashed: str) -> dict[str, Any]:
         for key_id, command in self._issued.items():
@@ -184,7 +211,11 @@ class LedgerInMemory:
             "basis": state.basis,
             "amount": str(state.amount),
             "pack": state.pack,
-            "caps": {"charge": None, "day": None, "month": None},
+            "caps": {
+                name: None if cap is None else str(cap)
+                for name in ("charge", "day", "month")
+                for cap in [getattr(state, f"cap_{name}")]
+            },
         }
         return {
             "policy": policy,

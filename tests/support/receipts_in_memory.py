@@ -42,6 +42,9 @@ def open_of(rules: Rules, account_id: str, question: dict[str, Any]) -> dict[str
             "amount": str(held.amount),
             "expires_at": held.expires_at,
             "position": 1,
+            "key_id": held.key_id,
+            "operation": None,
+            "opened_at": None,
         }
         for held in sorted(rules.reservations.values())
         if held.account_id == account_id and held.res > (question.get("after") or "")

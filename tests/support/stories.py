@@ -9,6 +9,7 @@ KINDS = (
     "grant", "reserve", "reserve", "reserve", "settle", "settle", "release", "extend", "expire",
     "late", "refund", "expire_grant", "claw_back", "reverse", "overrun",
 )  # fmt: skip
+FEE = {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}
 CAUSES = ("dispute:dp_1", "refund:re_1", "adjustment", "write_off")
 
 
@@ -52,7 +53,9 @@ class Life:
 
     def reserve(self, name: str) -> None:
         if most := self.available(name):
-            self.builder.reserve(name, self.keys[name], self.chance.randint(1, most))
+            amount = self.chance.randint(1, most)
+            fee = FEE if amount % 2 else None
+            self.builder.reserve(name, self.keys[name], amount, fee=fee)
 
     def extend(self, name: str) -> None:
         if (held := self.hold(name)) and (most := self.available(name)):

@@ -87,8 +87,55 @@ async def test_a_client_that_goes_in_mid_stream_is_charged_once_what_was_used(fa
     assert charged["data"]["usage"]["output_tokens"] == 30
 
 
+@pytest.mark.requirement("RSV-2", "RSV-6")
+async def test_a_client_that_goes_at_any_event_is_settled_exactly_once(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, words=5, gap_ms=5, times=10)
+    url = farebox.process("gateway-1").url("http", "/v1/chat/completions")
+    body = {
+        "model": "swift-1",
+        "stream": True,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+
+    async def read(events):
+        async with farebox.http.stream(
+            "POST", url, json=body, headers=customer.inference
+        ) as answer:
+            lines = answer.aiter_lines()
+            for _ in range(2 * events):
+                await anext(lines, None)
+
+    await asyncio.gather(*[read(events) for events in range(10)])
+    left = await farebox.settled(customer)
+    charged = await farebox.events(customer.account, "CreditsCharged")
+    held = await farebox.events(customer.account, "CreditsReserved")
+    assert len(held) == 10
+    assert {event["data"]["res"] for event in charged} == {event["data"]["res"] for event in held}
+    assert len(charged) == 10
+    usages = [call.usage for call in provider.record.calls]
+    assert left == DOLLAR - sum(charge_of(usage) for usage in usages)
+
+
 async def is_held(provider):
     return provider.record.calls[0].chunks == 6
+
+
+@pytest.mark.requirement("RSV-5")
+async def test_a_stream_without_a_cap_is_extended_while_it_runs(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, words=250, word_bytes=40)
+    answer = await farebox.chat("gateway-1", customer, stream=True)
+    assert answer.content.endswith(b"data: [DONE]\n\n")
+    left = await farebox.settled(customer)
+    [reserved] = await farebox.events(customer.account, "CreditsReserved")
+    extended = await farebox.events(customer.account, "ReservationExtended")
+    added = [int(event["data"]["added"]) for event in extended]
+    # 10,000 bytes of text, and a slice of 4,096 tokens is held for first.
+    assert added
+    assert int(extended[-1]["data"]["total"]) == int(reserved["data"]["amount"]) + sum(added)
+    assert left == DOLLAR - charge_of(provider.record.calls[0].usage)
+    assert await farebox.balance(customer) == (left, 0)
 
 
 @pytest.mark.requirement("RSV-2")
@@ -145,6 +192,58 @@ async def test_a_revoked_key_is_refused_by_the_ledger_at_once_and_by_each_gatewa
     assert [answer.status_code for answer in answers] == [401] * 4
     assert await farebox.kinds(customer.account) == [*before, "KeyRevoked"]
     assert len(provider.record.calls) == calls
+
+
+@pytest.mark.requirement("ACC-5")
+async def test_under_load_nothing_is_held_after_the_reply_to_a_revocation(farebox, provider):
+    customer, bystander = await farebox.customer(100 * DOLLAR), await farebox.customer(DOLLAR)
+    asked = []
+    load = [asyncio.create_task(ask_on(farebox, g, customer, asked)) for g in GATEWAYS * 3]
+
+    async def all_serve():
+        return {gateway for _, gateway, status in asked if status == 200} == set(GATEWAYS)
+
+    await until(all_serve)
+    revoke = {"key_id": customer.key_id, "reason_code": "lost"}
+    await farebox.order(
+        command(c.RevokeKey, customer.account, revoke, caller_id=f"revoke:{customer.key_id}")
+    )
+    revoked_at = time.monotonic()
+
+    async def both_refuse_by_themselves():
+        """A body that is not JSON is looked at only when the gateway itself lets the key in."""
+        url = "/v1/chat/completions"
+        answers = [
+            await farebox.http.post(
+                farebox.process(gateway).url("http", url), content=b"{", headers=customer.inference
+            )
+            for gateway in GATEWAYS
+        ]
+        return [answer.status_code for answer in answers] == [401, 401]
+
+    await until(both_refuse_by_themselves, patience_s=revoked_at + 1 - time.monotonic())
+
+    async def later():
+        return {status for at, _, status in asked if at > revoked_at}
+
+    assert await until(later) == {401}
+    for one in load:
+        one.cancel()
+    await asyncio.gather(*load, return_exceptions=True)
+    assert await later() == {401}
+    kinds = await farebox.kinds(customer.account)
+    assert kinds.count("CreditsReserved") > len(GATEWAYS)
+    assert "CreditsReserved" not in kinds[kinds.index("KeyRevoked") :]
+    await farebox.settled(customer)
+    assert (await farebox.chat("gateway-1", bystander)).status_code == 200
+
+
+async def ask_on(farebox, gateway, customer, asked):
+    """Ask again and again; note when, of whom, and the status."""
+    while True:
+        at = time.monotonic()
+        answer = await farebox.chat(gateway, customer)
+        asked.append((at, gateway, answer.status_code))
 
 
 async def remembered(farebox, gateway, customer):

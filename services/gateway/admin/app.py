@@ -11,8 +11,10 @@ from libs.runtime.command_client import CommandClient
 from libs.runtime.errors import LedgerUnavailable, QueryFailed
 from libs.runtime.health import Health, serve_health
 from libs.runtime.supervision import Lifecycle
-from services.gateway.admin.api import admin_api, holder_of
+from services.gateway.admin.api import admin_api
 from services.gateway.admin.context import Admin
+from services.gateway.admin.kept import QuarantineStream
+from services.gateway.admin.roles import holders, operators
 from services.gateway.problems import Problem
 from services.gateway.publishing import publish_first
 from services.gateway.server import address_of, listen, serving
@@ -28,10 +30,12 @@ async def serve(settings: AdminSettings, lifecycle: Lifecycle) -> None:
     """Serve the admin API until the process is asked to stop.
 
     Raises CatalogueError, BrokerUnavailable or OSError when it cannot start, ValueError without
-    an admin token.
+    an operator, or for a credential that is none.
     """
     catalogue = load(settings.config)
-    authorize = holder_of(settings.admin_token.get_secret_value())
+    authorize = holders(
+        operators(settings.admin_token.get_secret_value(), settings.admin_tokens.get_secret_value())
+    )
     address = address_of(settings.listen) if settings.listen else catalogue.gateway.admin_listen
     health = Health()
     async with open_broker(settings, ADMIN, lifecycle, health) as broker:
@@ -45,7 +49,7 @@ async def serve(settings: AdminSettings, lifecycle: Lifecycle) -> None:
         met = asyncio.Event()
         health.add("ledger", lambda: None if met.is_set() else "has not told its time")
         lifecycle.spawn(_meet(ledger, catalogue, met), "installation")
-        app = admin_api(Admin(catalogue, ledger), authorize)
+        app = admin_api(Admin(catalogue, ledger, QuarantineStream(broker.connection)), authorize)
         listening = listen(address, shared=False)
         ports = {"http": int(listening.getsockname()[1])}
         async with (

@@ -8,9 +8,10 @@ from pydantic import AwareDatetime, BaseModel
 
 from libs.events.fields import CatalogueText, Sha256
 from services.gateway.admin.context import Admin, IdempotencyKey, TheAdmin
+from services.gateway.admin.roles import role
 from services.gateway.fields import Body
 from services.gateway.ledger_calls import Conflicting
-from services.gateway.problems import Problem
+from services.gateway.problems import Problem, problems
 from services.gateway.publishing import AT_ONCE, Publication, publish, published
 
 router = APIRouter(prefix="/catalogues", tags=["catalogues"])
@@ -68,7 +69,7 @@ async def catalogue_text(
     return CatalogueTextBody(**answer["data"])
 
 
-@router.post("")
+@router.post("", responses=problems(404), **role("admin"))
 async def publish_catalogue(
     admin: TheAdmin, body: Publish, _idempotency_key: IdempotencyKey
 ) -> CatalogueList:

@@ -1,22 +1,26 @@
 """What every route of the admin API shares."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request
 
 from libs.catalogue import Catalogue, Plan
 from libs.events.ids import is_id, new_id
+from services.gateway.admin.kept import Quarantine
 from services.gateway.ledger_calls import Ledger, ask
 from services.gateway.problems import Problem, declined
 
 
 @dataclass(frozen=True)
 class Admin:
-    """The admin process: what is sold, and the ledger that it sends commands of class admin."""
+    """The admin process: what is sold, the ledger that it sends commands of class admin, and
+    what no service could read.
+    """
 
     catalogue: Catalogue
     ledger: Ledger
+    quarantine: Quarantine
 
     def plan(self, name: str) -> Plan:
         """The plan of this name; a Problem that lists the plans when there is none."""
@@ -57,13 +61,12 @@ def correlation_id() -> str:
 TheAdmin = Annotated[Admin, Depends(_admin)]
 AccountId = Annotated[str, Depends(_account)]
 KeyId = Annotated[str, Depends(_key)]
-IdempotencyKey = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern="^[ -~]+$",
-        description="Repeating a request with the same key does it once.",
-    ),
-]
+_HEADER: Final = Header(
+    alias="Idempotency-Key",
+    min_length=1,
+    max_length=255,
+    pattern="^[ -~]+$",
+    description="Repeating a request with the same key does it once.",
+)
+IdempotencyKey = Annotated[str, _HEADER]
+MaybeIdempotencyKey = Annotated[str | None, _HEADER]

@@ -11,6 +11,7 @@ from libs.events.commands import (
 )
 from libs.events.fields import FreeText, FreezeReason
 from services.gateway.admin.context import AccountId, IdempotencyKey, TheAdmin, correlation_id
+from services.gateway.admin.roles import role
 from services.gateway.fields import Body
 from services.gateway.ledger_calls import carry_out, named_uuid
 
@@ -45,7 +46,7 @@ def _caller_id(verb: str, account_id: str, reason: str, idempotency_key: str) ->
     return f"{verb}:{reason}"
 
 
-@router.post("/freeze")
+@router.post("/freeze", **role("support"))
 async def freeze_account(
     admin: TheAdmin, account_id: AccountId, body: Freeze, idempotency_key: IdempotencyKey
 ) -> FreezeChange:
@@ -60,7 +61,7 @@ async def freeze_account(
     return FreezeChange(account_id=account_id, reason=body.reason, position=reply.position or 0)
 
 
-@router.post("/unfreeze")
+@router.post("/unfreeze", **role("support"))
 async def unfreeze_account(
     admin: TheAdmin, account_id: AccountId, body: Unfreeze, idempotency_key: IdempotencyKey
 ) -> FreezeChange:

@@ -9,6 +9,7 @@ from libs.events.commands import GrantCredits, GrantCreditsData
 from libs.events.fields import FreeText, ReasonCode
 from libs.events.money import decimal_text
 from services.gateway.admin.context import AccountId, IdempotencyKey, TheAdmin, correlation_id
+from services.gateway.admin.roles import role
 from services.gateway.fields import AmountText, Body, Moment, nanos
 from services.gateway.ledger_calls import carry_out, named_uuid
 
@@ -43,7 +44,7 @@ class GrantedCredits(BaseModel):
     position: int
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, **role("admin"))
 async def grant_credits(
     admin: TheAdmin, account_id: AccountId, body: CreditsToGrant, idempotency_key: IdempotencyKey
 ) -> GrantedCredits:

@@ -9,25 +9,31 @@ from libs.catalogue import Catalogue
 from services.gateway.attached import Openers
 from services.gateway.billing import (
     auto_recharge,
+    estimate,
+    keys,
     prices,
     purchases,
     receipts,
+    requests,
     reservations,
+    spending,
     statement,
+    usage,
 )
 from services.gateway.billing.context import Billing, Keys
 from services.gateway.billing.payments import Client, Payments
 from services.gateway.json_api import Door, describe, json_api
 from services.gateway.keys import AuthError
 from services.gateway.ledger_calls import Ledger
-from services.gateway.problems import RESPONSES, RETRY_AFTER_S, Problem
+from services.gateway.limits.billing import BillingRate, telling_rates
+from services.gateway.problems import ALWAYS, RETRY_AFTER_S, Problem
 
 PREFIX: Final = "/billing/v1"
 _DESCRIPTION: Final = (
     "What an account owner's programs ask. An inference key reads its account's balance and "
-    "prices and the receipts of its own requests; a service key reserves for work that is done "
-    "elsewhere; everything else needs an account key. Amounts "
-    "are decimal texts of the account's unit. Errors are RFC 9457."
+    "prices and its own requests; a service key reserves for work that is done elsewhere; "
+    "everything else needs an account key. Amounts are decimal texts of the account's unit. Lists "
+    "come page by page, as JSON or as CSV. Errors are RFC 9457."
 )
 
 
@@ -47,13 +53,18 @@ class Host(Protocol):
 def billing_routes() -> FastAPI:
     """The routes alone, for the description."""
     app = json_api("Farebox billing", PREFIX, _DESCRIPTION)
-    for module in (statement, receipts, prices, purchases, auto_recharge, reservations):
-        app.include_router(module.router, prefix=PREFIX, responses=RESPONSES)
-    describe(app)
+    for module in (
+        *(statement, requests, receipts, usage, prices, estimate, keys, spending),
+        *(purchases, auto_recharge, reservations),
+    ):
+        app.include_router(module.router, prefix=PREFIX)
+    describe(app, always=(*ALWAYS, 429))
     return app
 
 
-def billing_api(gateway: Host, openers: Openers | None = None) -> ASGIApp:
+def billing_api(
+    gateway: Host, rate: BillingRate | None = None, openers: Openers | None = None
+) -> ASGIApp:
     """The application for every path under /billing/v1."""
     app = billing_routes()
     app.state.billing = Billing(
@@ -66,11 +77,20 @@ def billing_api(gateway: Host, openers: Openers | None = None) -> ASGIApp:
 
     async def authorize(scope: Scope) -> object:
         try:
-            return await gateway.keys.authenticate(scope["headers"])
+            key = await gateway.keys.authenticate(scope["headers"])
         except AuthError as error:
             raise _refused(error) from error
+        if rate is not None:
+            await rate.count(scope, key)
+        return key
 
-    return Door(app, authorize, open_paths=frozenset({f"{PREFIX}/openapi.json"}))
+    door = Door(
+        app,
+        authorize,
+        open_paths=frozenset({f"{PREFIX}/openapi.json"}),
+        larger={f"{PREFIX}{estimate.PATH}": gateway.catalogue.gateway.body_max},
+    )
+    return telling_rates(door)
 
 
 def _refused(error: AuthError) -> Problem:

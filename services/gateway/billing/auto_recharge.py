@@ -24,6 +24,7 @@ router = APIRouter(prefix="/auto-recharge", tags=["auto-recharge"])
 _SKEW: Final = timedelta(minutes=5)
 _NAMES: Final = ("auto_recharge_amount", "recharge_threshold")
 _USD: Final = "USD"
+_CAPS: Final = ("charge", "day", "month")
 
 
 class Agreement(Body):
@@ -31,6 +32,17 @@ class Agreement(Body):
 
     text: Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
     accepted_at: Moment
+
+
+class Caps(Body):
+    """The most that may be charged: at once, in a UTC day, in a UTC month; null: no bound.
+
+    Decimal texts of the currency in which the account pays.
+    """
+
+    charge: AmountText | None = None
+    day: AmountText | None = None
+    month: AmountText | None = None
 
 
 class AutoRechargeToSet(Body):
@@ -46,6 +58,7 @@ class AutoRechargeToSet(Body):
     auto_recharge_amount_usd: AmountText | None = None
     recharge_threshold_usd: AmountText | None = None
     basis: Literal["available", "total"] = "available"
+    caps: Caps = Caps()
     consent: Agreement | None = None
 
 
@@ -69,6 +82,7 @@ class AutoRecharge(BaseModel):
     unit: str
     basis: str
     pack: str | None
+    caps: Caps
     suspended: bool
     next_at: str | None
     failures_in_row: int
@@ -124,7 +138,14 @@ def _data(billing: Billing, key: KeyInfo, body: AutoRechargeToSet) -> ConfigureR
         amount=amount,
         pack=_pack(billing.plan_of(key)) if enabled else None,
         consent=_consent(billing, body),
+        **{f"cap_{name}": _cap(body.caps, name) for name in _CAPS},
     )
+
+
+def _cap(caps: Caps, name: str) -> int | None:
+    """A cap in nanos of money: a part of the smallest coin bounds as well as a whole one."""
+    text: str | None = getattr(caps, name)
+    return None if text is None else nanos(text, _USD, f"caps.{name}")
 
 
 def _text(body: AutoRechargeToSet, name: str, unit: str) -> str | None:
@@ -170,13 +191,14 @@ def _view(key: KeyInfo, facts: dict[str, Any]) -> AutoRecharge:
     }
     if key.unit == _USD:
         amounts |= {f"{name}_usd": text for name, text in amounts.items()}
-    attempt = facts["open_attempt"]
+    attempt, caps = facts["open_attempt"], policy.get("caps", {})
     return AutoRecharge(
         auto_recharge_enabled=policy["enabled"],
         **amounts,
         unit=key.unit,
         basis=policy["basis"],
         pack=policy["pack"],
+        caps=Caps(**{name: _decimal(caps.get(name), _USD) for name in _CAPS}),
         suspended=facts["suspended"],
         next_at=facts["next_at"],
         failures_in_row=facts["failures_in_row"],

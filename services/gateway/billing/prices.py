@@ -4,9 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from libs.catalogue import price_lines
 from services.gateway.billing.context import Caller, TheBilling
+from services.gateway.pages import CSV, TheForm
+from services.gateway.problems import problems
 
 router = APIRouter(tags=["prices"])
 
@@ -24,13 +27,14 @@ class Prices(BaseModel):
     prices: list[dict[str, Any]]
 
 
-@router.get("/prices")
-async def prices(billing: TheBilling, key: Caller) -> Prices:
+@router.get("/prices", response_model=Prices, responses=CSV | problems(409))
+async def prices(billing: TheBilling, key: Caller, form: TheForm) -> Response | BaseModel:
     """Every model and operation that this account can use, in its unit."""
     plan = billing.plan_of(key)
-    return Prices(
+    told = Prices(
         plan=plan.name,
         unit=plan.unit,
         catalogue=billing.catalogue.hash,
         prices=list(price_lines(billing.catalogue, plan)),
     )
+    return form.of(told, "prices")

@@ -1,9 +1,10 @@
 """Buying credits: packs, checkout and top-ups, all answered by payments."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from libs.events.fields import Currency, Name
 from libs.events.ids import is_id
@@ -11,9 +12,10 @@ from services.gateway.billing.context import MaybeIdempotencyKey, Owner, TheBill
 from services.gateway.billing.payments import STRIPE_S
 from services.gateway.fields import Body
 from services.gateway.keys import KeyInfo
-from services.gateway.problems import Problem
+from services.gateway.pages import CSV, PAGE, Limit, TheForm
+from services.gateway.problems import Problem, problems
 
-router = APIRouter(tags=["purchases"])
+router = APIRouter(tags=["purchases"], responses=problems(502))
 
 
 class Pack(BaseModel):
@@ -61,15 +63,22 @@ class TopUp(BaseModel):
     grant_id: str | None
 
 
+class TopUps(BaseModel):
+    """A page, the latest order first; `next` is the `after` of the page with earlier ones."""
+
+    top_ups: list[TopUp]
+    next: str | None
+
+
 def _who(key: KeyInfo) -> dict[str, Any]:
     return {"account_id": key.account_id, "unit": key.unit, "plan": key.plan}
 
 
-@router.get("/packs")
-async def packs(billing: TheBilling, key: Owner) -> Packs:
+@router.get("/packs", response_model=Packs, responses=CSV)
+async def packs(billing: TheBilling, key: Owner, form: TheForm) -> Response | BaseModel:
     """The packs that this account can buy."""
     data = await billing.payments.ask("packs", _who(key))
-    return Packs.model_validate(data)
+    return form.of(Packs.model_validate(data), "packs")
 
 
 @router.post("/checkout", status_code=201)
@@ -90,6 +99,19 @@ async def checkout(
     }
     data = await billing.payments.ask("create_checkout", fields, within_s=STRIPE_S)
     return Checkout.model_validate(data)
+
+
+@router.get("/top-ups", response_model=TopUps, responses=CSV)
+async def top_ups(
+    billing: TheBilling,
+    key: Owner,
+    form: TheForm,
+    after: Annotated[str | None, Query(pattern="^topup_[0-9a-f]{32}$")] = None,
+    limit: Limit = PAGE,
+) -> Response | BaseModel:
+    """The orders of the account, the latest first, whatever became of them."""
+    fields = {"account_id": key.account_id, "after": after, "limit": limit}
+    return form.of(TopUps.model_validate(await billing.payments.ask("orders", fields)), "top_ups")
 
 
 @router.get("/top-ups/{top_up_id}")

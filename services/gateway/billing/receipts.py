@@ -8,19 +8,15 @@ from pydantic import BaseModel
 from libs.events.ids import is_id
 from libs.events.money import decimal_text, minor_text
 from services.gateway.billing.context import Caller, TheBilling
+from services.gateway.costs import cost_of
+from services.gateway.fields import Money
 from services.gateway.keys import KeyInfo
 from services.gateway.ledger_calls import ask
 from services.gateway.problems import declined
 
 router = APIRouter(tags=["requests"])
 
-_AMOUNTS = ("reserved", "charge", "margin", "released", "available_after")
-_PICO = 10**12
-
-
-class Money(BaseModel):
-    amount: str
-    currency: str
+_AMOUNTS = ("reserved", "charge", "margin", "released", "refunded", "available_after")
 
 
 class AttachedCall(BaseModel):
@@ -61,6 +57,7 @@ class Receipt(BaseModel):
     charge: str | None
     margin: str | None
     released: str | None
+    refunded: str | None
     available_after: str | None
     upstream_cost: Money | None
     fee: Money | None
@@ -86,7 +83,7 @@ async def receipt(billing: TheBilling, key: Caller, request_id: str) -> Receipt:
     facts = await ask(billing.ledger, "request", key.account_id, res=request_id)
     if not _may_see(key, facts):
         raise declined({"code": "unknown_request"})
-    return _receipt(facts, key.unit, billing.catalogue.currency)
+    return receipt_view(facts, key.unit, billing.catalogue.currency)
 
 
 def _may_see(key: KeyInfo, facts: dict[str, Any]) -> bool:
@@ -95,7 +92,8 @@ def _may_see(key: KeyInfo, facts: dict[str, Any]) -> bool:
     return key.purpose == "account" or facts["key_id"] == key.key_id
 
 
-def _receipt(facts: dict[str, Any], unit: str, currency: str) -> Receipt:
+def receipt_view(facts: dict[str, Any], unit: str, currency: str) -> Receipt:
+    """A receipt as it is told, of the facts of one request."""
     amounts = {
         name: None if facts[name] is None else decimal_text(int(facts[name]), unit)
         for name in _AMOUNTS
@@ -106,7 +104,7 @@ def _receipt(facts: dict[str, Any], unit: str, currency: str) -> Receipt:
         request_id=facts["reservation_id"],
         http_status=facts["status"],
         unit=unit,
-        upstream_cost=_cost(facts["cost_pico"], currency),
+        upstream_cost=cost_of(facts["cost_pico"], currency),
         attached_calls=attached_calls(facts, currency),
     )
 
@@ -124,15 +122,6 @@ def _attached(call: dict[str, Any], currency: str) -> AttachedCall:
     }
     kept = {name: call[name] for name in AttachedCall.model_fields if name in call}
     return AttachedCall(**kept | amounts, currency=currency)
-
-
-def _cost(pico: str | None, currency: str) -> Money | None:
-    """The exact cost: a price per million tokens has up to twelve places."""
-    if pico is None:
-        return None
-    whole, fraction = divmod(int(pico), _PICO)
-    places = f"{fraction:012d}".rstrip("0").ljust(2, "0")
-    return Money(amount=f"{whole}.{places}", currency=currency)
 
 
 def _fee(fee: dict[str, Any] | None) -> Money | None:

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from libs.events import fields
-from services.gateway.billing.receipts import AttachedCall, Money
-from services.gateway.fields import AmountText, Body
+from services.gateway.billing.receipts import AttachedCall
+from services.gateway.fields import AmountText, Body, Money
 
 _LONGEST_S: Final = 30 * 24 * 3600
 
@@ -88,14 +88,20 @@ class Reservation(BaseModel):
 
 
 class OpenReservation(BaseModel):
+    """Key, operation and time of opening may be null for a moment."""
+
     reservation_id: str
+    key_id: str | None
+    operation: str | None
     amount: str
     unit: str
+    opened_at: str | None
     expires_at: str
 
 
 class OpenReservations(BaseModel):
-    """A page in the order of the ids; `next` is null on the last, else the next one's `after`."""
+    """A page in the order of the ids; `next` is the `after` of the next one, null on the last."""
 
     reservations: list[OpenReservation]
     next: str | None
+    as_of_position: int

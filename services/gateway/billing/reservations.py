@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+from starlette.responses import Response
 
 from libs.catalogue import Catalogue, Operation
 from libs.events import fields
@@ -22,8 +24,14 @@ from libs.events.commands import (
 from libs.events.ids import id_of, is_id
 from libs.events.money import decimal_text
 from libs.events.replies import Reply
-from services.gateway.billing.context import Billing, Caller, IdempotencyKey, Service, TheBilling
-from services.gateway.billing.receipts import Money, attached_calls
+from services.gateway.billing.context import (
+    Billing,
+    IdempotencyKey,
+    OwnerOrService,
+    Service,
+    TheBilling,
+)
+from services.gateway.billing.receipts import attached_calls
 from services.gateway.billing.reservation_bodies import (
     Closed,
     Create,
@@ -35,7 +43,7 @@ from services.gateway.billing.reservation_bodies import (
     Reserved,
     Settlement,
 )
-from services.gateway.fields import invalid, nanos
+from services.gateway.fields import Money, invalid, nanos
 from services.gateway.keys import KeyInfo
 from services.gateway.ledger_calls import (
     DEADLINE,
@@ -45,7 +53,8 @@ from services.gateway.ledger_calls import (
     carry_out,
     named_uuid,
 )
-from services.gateway.problems import Problem, declined
+from services.gateway.pages import CSV, PAGE, Limit, TheForm
+from services.gateway.problems import Problem, declined, problems
 
 router = APIRouter(prefix="/reservations", tags=["reservations"])
 
@@ -63,7 +72,7 @@ def _named(reservation_id: str) -> str:
 ReservationId = Annotated[str, Depends(_named)]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=problems(402, 404))
 async def reserve(
     billing: TheBilling, key: Service, body: Create, idempotency_key: IdempotencyKey
 ) -> Reserved:
@@ -124,7 +133,7 @@ def _sold(billing: Billing, key: KeyInfo, name: str) -> tuple[Operation, int]:
     return operation, price
 
 
-@router.post("/{reservation_id}/extend")
+@router.post("/{reservation_id}/extend", responses=problems(402))
 async def extend(
     billing: TheBilling,
     key: Service,
@@ -189,36 +198,35 @@ async def release(
 
 @router.get("/{reservation_id}")
 async def reservation(
-    billing: TheBilling, key: Caller, reservation_id: ReservationId
+    billing: TheBilling, key: OwnerOrService, reservation_id: ReservationId
 ) -> Reservation:
     """What became of one: a service key sees its own, an account key all of its account."""
     res = reservation_id
-    if key.purpose == "inference":
-        detail = "This is a key for purpose 'inference'; use a service or account key here."
-        raise Problem(403, "scope_missing", detail, purpose=key.purpose)
     facts = await _own(billing, key, res, whole=True)
     return _told(facts, key.unit, billing.catalogue)
 
 
-@router.get("")
+@router.get("", response_model=OpenReservations, responses=CSV)
 async def open_reservations(
     billing: TheBilling,
-    key: Service,
+    key: OwnerOrService,
+    form: TheForm,
     after: Annotated[str | None, Query(pattern="^req_[0-9a-f]{32}$")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> OpenReservations:
+    limit: Limit = PAGE,
+) -> Response | BaseModel:
     """What is held of the key's account now, also for requests of other keys."""
     facts = await ask(billing.ledger, "reservations", key.account_id, after=after, limit=limit)
-    rows = [
-        OpenReservation(
-            reservation_id=row["reservation_id"],
-            amount=decimal_text(int(row["amount"]), key.unit),
-            unit=key.unit,
-            expires_at=row["expires_at"],
-        )
-        for row in facts["reservations"]
-    ]
-    return OpenReservations(reservations=rows, next=facts["next"])
+    page = OpenReservations(
+        reservations=[_open(row, key.unit) for row in facts["reservations"]],
+        next=facts["next"],
+        as_of_position=facts["as_of_position"],
+    )
+    return form.of(page, "reservations")
+
+
+def _open(row: dict[str, Any], unit: str) -> OpenReservation:
+    kept = {name: row[name] for name in OpenReservation.model_fields if name in row}
+    return OpenReservation(**kept | {"amount": decimal_text(int(row["amount"]), unit)}, unit=unit)
 
 
 async def _own(billing: Billing, key: KeyInfo, res: str, *, whole: bool = False) -> dict[str, Any]:

@@ -1,20 +1,24 @@
-"""What an account has, and every line of how it came to that."""
+"""What an account has, every line of how it came to that, and what became of each grant."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from libs.events.fields import MAX_COUNT
 from libs.events.money import decimal_text
 from services.gateway.billing.context import Caller, Owner, TheBilling
 from services.gateway.ledger_calls import ask
+from services.gateway.pages import CSV, PAGE, Limit, TheForm
+from services.gateway.telling import Entries, Fees, Grants, entries_of, fees_of, grants_of
 
 router = APIRouter(tags=["statement"])
 
-_PAGE = 100
-
 Position = Annotated[int | None, Query(ge=0, le=MAX_COUNT)]
+EntryCursor = Annotated[str | None, Query(pattern="^[0-9]{1,16}:[0-9]{1,4}$")]
+GrantCursor = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+PositionCursor = Annotated[int | None, Query(ge=1, le=MAX_COUNT)]
 
 
 class Balance(BaseModel):
@@ -27,33 +31,6 @@ class Balance(BaseModel):
     available: str
     reserved: str
     total: str
-    as_of_position: int
-
-
-class Entry(BaseModel):
-    """One line. `amount` is signed; the balances are those after the line."""
-
-    position: int
-    line: int
-    occurred_at: str
-    type: str
-    amount: str
-    available: str
-    reserved: str
-    unit: str
-    request_id: str | None
-    grant_no: int | None
-    key_id: str | None
-    operation: str | None
-    source: str | None
-    reason_code: str | None
-
-
-class Entries(BaseModel):
-    """A page, oldest first. `next` is null on the last page, else the `after` of the next one."""
-
-    entries: list[Entry]
-    next: str | None
     as_of_position: int
 
 
@@ -79,26 +56,38 @@ async def balance(billing: TheBilling, key: Caller, min_position: Position = Non
     )
 
 
-@router.get("/entries")
+@router.get("/entries", response_model=Entries, responses=CSV)
 async def entries(
     billing: TheBilling,
     key: Owner,
-    after: Annotated[str | None, Query(pattern="^[0-9]{1,16}:[0-9]{1,4}$")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = _PAGE,
-) -> Entries:
+    form: TheForm,
+    after: EntryCursor = None,
+    limit: Limit = PAGE,
+) -> Response | BaseModel:
     """The statement, oldest line first. `after` is `next` of the page before."""
-    facts = await ask(billing.ledger, "entries", key.account_id, after=after, limit=limit)
-    return Entries(
-        entries=[_entry(row) for row in facts["entries"]],
-        next=facts["next"],
-        as_of_position=facts["as_of_position"],
-    )
+    return form.of(await entries_of(billing.ledger, key.account_id, after, limit), "entries")
 
 
-def _entry(row: dict[str, Any]) -> Entry:
-    unit = row["unit"]
-    amounts = {
-        name: decimal_text(int(row[name]), unit) for name in ("amount", "available", "reserved")
-    }
-    kept = {name: row[name] for name in Entry.model_fields if name in row}
-    return Entry(**kept | amounts, request_id=row["res"])
+@router.get("/grants", response_model=Grants, responses=CSV)
+async def grants(
+    billing: TheBilling,
+    key: Owner,
+    form: TheForm,
+    after: GrantCursor = None,
+    limit: Limit = PAGE,
+) -> Response | BaseModel:
+    """The statement by grant: where credits came from, and what became of them."""
+    page = await grants_of(billing.ledger, key.account_id, key.unit, after, limit)
+    return form.of(page, "grants")
+
+
+@router.get("/fees", response_model=Fees, responses=CSV)
+async def fees(
+    billing: TheBilling,
+    key: Owner,
+    form: TheForm,
+    after: PositionCursor = None,
+    limit: Limit = PAGE,
+) -> Response | BaseModel:
+    """The fees of operations, oldest first: each accrual and return, with the sum so far."""
+    return form.of(await fees_of(billing.ledger, key.account_id, after, limit), "fees")

@@ -1,14 +1,22 @@
-"""Which fields of a chat completion may pass: the allow-list of what the bound covers (PRC-7).
+"""Which fields of a chat completion may pass: the allow-list of what the bound covers (PRC-7)."""
 
-A field is let through when it cannot change the price, or when the bound counts it. All others are
-refused by name, also unknown ones: a provider may start to charge for a field before we know it.
-A field that is null counts as absent.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from services.gateway.errors import invalid, unsupported
+from services.gateway.surfaces.openai_fields import (
+    Check,
+    counted,
+    default_tier,
+    flag,
+    listed,
+    one_of,
+    only,
+    own_tools,
+    stream_options,
+)
+from services.gateway.surfaces.openai_fields import check_fields as check_by
+from services.gateway.surfaces.pictures import Pictures
 
 HARMLESS: Final = frozenset(
     {
@@ -54,47 +62,25 @@ _MESSAGE_FIELDS: Final = frozenset(
         "annotations",
     }
 )
-_PART_FIELDS: Final = frozenset({"type", "text", "refusal"})
+_PART_FIELDS: Final = frozenset({"type", "text", "refusal", "image_url"})
 _TEXT_PARTS: Final = ("text", "refusal")
-_TOOLS: Final = ("function", "custom")
-_MOST_CHOICES: Final = 128
-_UNBOUNDED: Final = "Its cost cannot be bounded before the request runs."
 
 
-def check_fields(fields: Mapping[str, Any]) -> None:
-    """Refuse what may escape the bound; raises Refusal with the field's name in `param`."""
-    for name, value in fields.items():
-        if value is None or name in HARMLESS:
-            continue
-        check = _CHECKS.get(name)
-        if check is None:
-            raise unsupported(name[:64], _UNBOUNDED)
-        check(name, value)
-    _check_messages(fields.get("messages"))
+def check_fields(fields: Mapping[str, Any]) -> Pictures:
+    """Refuse what may escape the bound, with the field's name in `param`; the images in it."""
+    check_by(fields, HARMLESS, _CHECKS)
+    pictures = Pictures()
+    _check_messages(fields.get("messages"), pictures)
+    return pictures
 
 
-def count_of(fields: Mapping[str, Any], name: str, most: int | None = None) -> int | None:
-    """A positive whole number, or None where the field is absent."""
-    value = fields.get(name)
-    if value is None:
-        return None
-    if type(value) is not int or value < 1 or (most is not None and value > most):
-        raise invalid(f"'{name}' must be a whole number from 1.", name)
-    return value
-
-
-def choices_of(fields: Mapping[str, Any]) -> int:
-    return count_of(fields, "n", _MOST_CHOICES) or 1
-
-
-def _flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise invalid(f"'{name}' must be true or false.", name)
-
-
-def _tier(name: str, value: Any) -> None:
-    if value != "default":
-        raise unsupported(name, "Only 'default' is sold.")
+def _prediction(name: str, value: Any) -> None:
+    """Text that is expected to come back: what does not is paid for as output all the same."""
+    if not isinstance(value, dict):
+        raise invalid(f"'{name}' must be an object.", name)
+    one_of("content")(f"{name}.type", value.get("type"))
+    only(value, ("type", "content"), name)
+    _check_content(value.get("content"), f"{name}.content", None)
 
 
 def _modalities(name: str, value: Any) -> None:
@@ -102,49 +88,21 @@ def _modalities(name: str, value: Any) -> None:
         raise unsupported(name, "Only ['text'] is sold.")
 
 
-def _stream_options(name: str, value: Any) -> None:
-    if not isinstance(value, dict):
-        raise invalid(f"'{name}' must be an object.", name)
-    for option, flag in value.items():
-        if option not in {"include_usage", "include_obfuscation"}:
-            raise unsupported(f"{name}.{option[:64]}", _UNBOUNDED)
-        if flag is not None:
-            _flag(f"{name}.{option}", flag)
-
-
-def _tools(name: str, value: Any) -> None:
-    if not isinstance(value, list):
-        raise invalid(f"'{name}' must be a list.", name)
-    for index, tool in enumerate(value):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in _TOOLS:
-            # A hosted tool runs turns of its own, each paying for the whole input again.
-            raise unsupported(f"{name}[{index}].type", f"Sold are: {', '.join(_TOOLS)}.")
-
-
-def _functions(name: str, value: Any) -> None:
-    if not isinstance(value, list):
-        raise invalid(f"'{name}' must be a list.", name)
-
-
-def _counted(_name: str, _value: Any) -> None:
-    """Read and checked by `count_of`."""
-
-
-_CHECKS: Final[Mapping[str, Callable[[str, Any], None]]] = {
-    "max_tokens": _counted,
-    "max_completion_tokens": _counted,
-    "n": _counted,
-    "stream": _flag,
-    "stream_options": _stream_options,
-    "service_tier": _tier,
+_CHECKS: Final[Mapping[str, Check]] = {
+    "max_tokens": counted,
+    "max_completion_tokens": counted,
+    "n": counted,
+    "stream": flag,
+    "stream_options": stream_options("include_usage", "include_obfuscation"),
+    "service_tier": default_tier,
     "modalities": _modalities,
-    "tools": _tools,
-    "functions": _functions,
+    "prediction": _prediction,
+    "tools": own_tools,
+    "functions": listed,
 }
 
 
-def _check_messages(messages: Any) -> None:
+def _check_messages(messages: Any, pictures: Pictures) -> None:
     if not isinstance(messages, list) or not messages:
         raise invalid("'messages' must be a list of messages.", "messages")
     for index, message in enumerate(messages):
@@ -154,23 +112,29 @@ def _check_messages(messages: Any) -> None:
         if not isinstance(message.get("role"), str):
             # Without it a message of two bytes could be three tokens.
             raise invalid(f"'{where}.role' must be a text.", f"{where}.role")
-        _only(message, _MESSAGE_FIELDS, where)
-        _check_content(message.get("content"), f"{where}.content")
+        only(message, _MESSAGE_FIELDS, where)
+        _check_content(message.get("content"), f"{where}.content", pictures)
 
 
-def _check_content(content: Any, where: str) -> None:
+def _check_content(content: Any, where: str, pictures: Pictures | None) -> None:
+    """Only parts that are sold; without `pictures` no images."""
+    sold = _TEXT_PARTS if pictures is None else (*_TEXT_PARTS, "image_url")
     if content is None or isinstance(content, str):
         return
     if not isinstance(content, list):
         raise invalid(f"'{where}' must be a text or a list of parts.", where)
     for index, part in enumerate(content):
-        if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS:
-            # The tokens of an image, a sound or a file have nothing to do with its bytes here.
-            raise unsupported(f"{where}[{index}].type", f"Sold are: {', '.join(_TEXT_PARTS)}.")
-        _only(part, _PART_FIELDS, f"{where}[{index}]")
+        place = f"{where}[{index}]"
+        if not isinstance(part, dict) or part.get("type") not in sold:
+            # The tokens of a sound or a file have nothing to do with its bytes here.
+            raise unsupported(f"{place}.type", f"Sold are: {', '.join(sold)}.")
+        only(part, _PART_FIELDS, place)
+        if pictures is not None and part["type"] == "image_url":
+            _check_image(part.get("image_url"), f"{place}.image_url", pictures)
 
 
-def _only(given: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    for name, value in given.items():
-        if name not in known and value is not None:
-            raise unsupported(f"{where}.{name[:64]}", _UNBOUNDED)
+def _check_image(image: Any, where: str, pictures: Pictures) -> None:
+    if not isinstance(image, dict):
+        raise invalid(f"'{where}' must be an object.", where)
+    only(image, ("url", "detail"), where)
+    pictures.take(f"{where}.url", image.get("url"), f"{where}.detail", image.get("detail"))

@@ -1,4 +1,4 @@
-"""Reads usage out of a chat completion, whole or in pieces, and changes no byte of it.
+"""Reads usage out of a chat or text completion, whole or in pieces, and changes no byte of it.
 
 Of a stream only the events that can matter are parsed; the one that carries nothing but the usage
 is left out when the client did not ask for it.
@@ -10,23 +10,31 @@ from typing import Any, Final
 import orjson
 
 from libs.catalogue import Usage
-from services.gateway.meter import UpstreamBrokenError, token_usage
+from services.gateway.meter import UpstreamBrokenError
 from services.gateway.sse import EventTooLargeError, Splitter, data_of
+from services.gateway.surfaces.openai_usage import chat_usage
 
 # Inside a JSON text a quote is escaped, so what a model says can never match these.
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 _ERROR: Final = re.compile(rb'"error"\s*:\s*["{]')
 _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]{1,32})"')
-_TEXT: Final = re.compile(
-    rb'"(?:content|refusal|reasoning_content|arguments)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"'
-)
+_VALUE: Final = rb'\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"'
+CHAT_TEXT: Final = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"' + _VALUE)
+COMPLETION_TEXT: Final = re.compile(rb'"text"' + _VALUE)
 _DONE: Final = b"[DONE]"
+_END: Final = b"data: [DONE]\n\n"
+_HEAD: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
 class ChatMeter:
-    """Meters one answer; `strip_usage` when the usage was asked for by us alone."""
+    """Meters one answer; `strip_usage` when the usage was asked for by us alone.
 
-    def __init__(self, *, choices: int, strip_usage: bool) -> None:
+    `text` finds in a chunk what the model says, for the estimate.
+    """
+
+    def __init__(
+        self, *, choices: int, strip_usage: bool, text: re.Pattern[bytes] = CHAT_TEXT
+    ) -> None:
         self.usage: Usage | None = None
         self.finish: str | None = None
         self.delivered = 0
@@ -34,9 +42,11 @@ class ChatMeter:
         self.failed = False
         self._choices = choices
         self._strip_usage = strip_usage
+        self._text = text
         self._splitter = Splitter()
         self._finished = 0
         self._done = False
+        self._last = b""
 
     @property
     def complete(self) -> bool:
@@ -50,7 +60,7 @@ class ChatMeter:
             raise UpstreamBrokenError from error
         if not isinstance(answer, dict) or (answer.get("error") and not answer.get("choices")):
             raise UpstreamBrokenError
-        self.usage = _usage_of(answer)
+        self.usage = chat_usage(answer)
         self._read_ends(body)
         if self.usage is None or not self.usage.output_tokens:
             self._read_text(body)
@@ -68,6 +78,11 @@ class ChatMeter:
         rest = self._splitter.rest()
         return rest if rest and self._passes(rest) else b""
 
+    def head(self) -> dict[str, Any]:
+        """What all chunks of this stream have in common."""
+        chunk = parsed(self._last)
+        return {name: chunk[name] for name in _HEAD if name in chunk}
+
     def _passes(self, event: bytes) -> bool:
         """Read one event; whether it is relayed now."""
         if self._done:
@@ -78,16 +93,17 @@ class ChatMeter:
             return False
         if _USAGE.search(event) and self._is_only_usage(event):
             return not self._strip_usage
-        if _ERROR.search(event) and isinstance(_parsed(event).get("error"), dict | str):
+        if _ERROR.search(event) and isinstance(parsed(event).get("error"), dict | str):
             self.failed = True
         self._read_ends(event)
         self._read_text(event)
+        self._last = event
         return True
 
     def _is_only_usage(self, event: bytes) -> bool:
-        chunk = _parsed(event)
+        chunk = parsed(event)
         # A provider that repeats a broken count after a good one has still told the good one.
-        self.usage = _usage_of(chunk) or self.usage
+        self.usage = chat_usage(chunk) or self.usage
         return chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
 
     def _read_ends(self, raw: bytes) -> None:
@@ -96,23 +112,36 @@ class ChatMeter:
             self.finish = match[1].decode()
 
     def _read_text(self, raw: bytes) -> None:
-        self.delivered += sum(map(len, _TEXT.findall(raw)))
+        self.delivered += sum(map(len, self._text.findall(raw)))
 
 
-def _parsed(event: bytes) -> dict[str, Any]:
+def chat_ending(head: dict[str, Any], choices: int, usage: Usage | None) -> bytes:
+    """The end of a stream at its output cap; `usage` where the client asked for it."""
+    ends: list[dict[str, Any]] = [
+        {"index": index, "delta": {}, "logprobs": None, "finish_reason": "length"}
+        for index in range(choices)
+    ]
+    chunk = {"object": "chat.completion.chunk"} | head
+    if usage is None:
+        return _event(chunk | {"choices": ends}) + _END
+    told = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+    last = _event(chunk | {"choices": [], "usage": told})
+    return _event(chunk | {"choices": ends, "usage": None}) + last + _END
+
+
+def _event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+def parsed(event: bytes) -> dict[str, Any]:
+    """The JSON object that an event holds; empty where it holds none."""
     try:
         chunk = orjson.loads(data_of(event))
     except orjson.JSONDecodeError:
         return {}
     return chunk if isinstance(chunk, dict) else {}
-
-
-def _usage_of(answer: dict[str, Any]) -> Usage | None:
-    usage = answer.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return token_usage(
-        usage.get("prompt_tokens"), 0 if cached is None else cached, usage.get("completion_tokens")
-    )

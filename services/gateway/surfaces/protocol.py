@@ -6,10 +6,12 @@ Adding a surface is adding a file with a class like this and naming it in `servi
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from libs.catalogue import Usage
+from libs.catalogue.images import Size
 from services.gateway.errors import Refusal
 from services.gateway.estimate import Bound
 from services.gateway.meter import Meter
-from services.gateway.offers import Offer
+from services.gateway.offers import Candidate, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,30 @@ class Parsed:
     """The client's own cap of output tokens for each choice."""
     tools: bool
     """Whether the provider may add hidden text for tools or schemas."""
+    inputs: int = 1
+    """How many texts it holds that may each be as long as the model takes."""
+    images: tuple[Size | None, ...] = ()
+    """The size of each image in it; None where that is not known."""
+    hour_cache: bool = False
+    """Whether it may write to a cache for an hour."""
+    beside: int = 0
+    """Output tokens of all choices together that no cap holds back."""
 
 
 class Surface(Protocol):
-    """One dialect: its place, its requests, its answers, its errors."""
+    """One dialect: its place, its requests, its answers, its errors.
+
+    One that tells rates in other headers than OpenAI's has `rate_headers` too, a function of
+    `services.gateway.limits.headers`.
+    """
 
     name: str
     path: str
+    shape: str
+    """The shape of upstreams that speak this dialect: `shape` of farebox.toml."""
     upstream_path: str
+    passes: frozenset[bytes]
+    """The client's headers, lower-case, that go on to the upstream."""
 
     def parse(self, raw: bytes) -> Parsed:
         """Understand a request body.
@@ -46,14 +64,21 @@ class Surface(Protocol):
         ...
 
     def bound(self, parsed: Parsed, offer: Offer) -> Bound:
-        """The most this request can cost."""
+        """The most this request can cost; raises Refusal when this offer has no price for it."""
         ...
 
-    def prepare(self, parsed: Parsed, model: str, cap: int) -> bytes:
-        """The body for the upstream: its own model name, and the cap that was reserved."""
+    def prepare(self, parsed: Parsed, candidate: Candidate, cap: int) -> bytes:
+        """The body for a candidate: its own model name, and the cap that was reserved."""
         ...
 
     def meter(self, parsed: Parsed) -> Meter: ...
+
+    def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
+        """The events that end a stream now, as the provider itself ends one at its output cap.
+
+        `usage` is what is charged: it is told where the client asked for it or expects it.
+        """
+        ...
 
     def error_body(self, refusal: Refusal) -> bytes: ...
 

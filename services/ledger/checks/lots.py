@@ -24,6 +24,12 @@ EXCEEDING = """
 select reservation_id, charge, refunded from ledger.requests
 where partition = $1 and refunded > charge
 """
+STATED = """
+select account_id, grant_no, granted, available, reserved, charged - refunded as charged, expired,
+  clawed, moved
+from ledger.grants where partition = $1
+"""
+PARTS = ("granted", "available", "reserved", "charged", "expired", "clawed", "moved")
 COLUMNS = (
     "position", "source", "priority", "expires_at", "payment", "granted", "clawed", "shortfall",
     "causes",
@@ -68,6 +74,23 @@ def _columns(grant: Grant) -> dict[str, Any]:
         "shortfall": grant.shortfall,
         "causes": grant.causes,
     }
+
+
+async def check_grants(
+    connection: Connection, partition: int, fold: Fold, differences: Differences
+) -> None:
+    """Compare the statement by grant with the fold, which computes it by another way."""
+    known = {account.uuid: account for account in fold.accounts.values()}
+    async for row in rows_of(connection, STATED, partition):
+        account = known.get(row["account_id"])
+        grant = account.grants.get(row["grant_no"]) if account else None
+        if grant is None:
+            continue  # its row was reported as one of nothing
+        name = f"acct_{row['account_id'].hex}:{row['grant_no']}"
+        for column in PARTS:
+            stored, computed = int(row[column]), getattr(grant, column)
+            if stored != computed:
+                differences.add("ledger.grants", name, column, stored, computed)
 
 
 async def check_refunds(

@@ -22,7 +22,10 @@ LOG_END = """
 select coalesce((
   select position from ledger.events where partition = $1 order by position desc limit 1), 0)
 """
-HOLD = "lock table ledger.entries, ledger.requests in access share mode"
+HOLD = """
+lock table ledger.entries, ledger.requests, ledger.grants, ledger.usage_daily, ledger.fees
+in access share mode
+"""
 
 Progress = Callable[[str], None]
 

@@ -7,9 +7,10 @@ import asyncpg
 import orjson
 
 from libs.runtime.database import Connection
+from services.ledger.checks.lots import check_grants
 from services.ledger.checks.report import LISTED, Differences
 from services.ledger.checks.tables import Columns, rows_of
-from services.ledger.projections import entries, requests
+from services.ledger.projections import entries, fees, grants, requests, usage
 from services.ledger.projections.entries import Data
 from services.ledger.projections.projector import Projector
 from services.ledger.replay import Fold
@@ -17,8 +18,11 @@ from services.ledger.replay import Fold
 KEYS: Mapping[str, tuple[str, ...]] = {
     entries.NAME: ("account_id", "position", "line"),
     requests.NAME: ("reservation_id",),
+    grants.NAME: ("account_id", "grant_no"),
+    usage.NAME: ("account_id", "day", "key_id", "operation", "model"),
+    fees.NAME: ("account_id", "position"),
 }
-PREFIXES = {"account_id": "acct", "reservation_id": "req"}
+PREFIXES = {"account_id": "acct", "reservation_id": "req", "key_id": "key"}
 
 DIFFER = """
 select {keys}, to_jsonb(l) as stored, to_jsonb(s) as computed
@@ -66,6 +70,7 @@ class Shadow:
         self._projector = Projector(connection, partition)
         self._open = set(tables)
         self._sums = entries.NAME in self._open
+        self._lots = grants.NAME in self._open
         self._broken = False
 
     async def begin(self) -> None:
@@ -123,6 +128,8 @@ class Shadow:
             await self._compare(table)
         if self._sums and self.live[entries.NAME] == log_end:
             await self._add_up(fold)
+        if self._lots and self.live[grants.NAME] == log_end:
+            await check_grants(self.connection, self.partition, fold, self._differences)
 
     async def _compare_reached(self) -> None:
         """Live projections stand at different positions while one of them is made anew."""

@@ -1,17 +1,17 @@
 """Applies events to the projections of one partition: effects and positions in one transaction."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from libs.runtime.database import Connection
-from services.ledger.projections import entries, requests
-from services.ledger.projections.entries import Data, Entry
+from services.ledger.projections import entries, fees, grants, requests, usage
+from services.ledger.projections.entries import Data
 from services.ledger.projections.requests import Request
 from services.ledger.statements import load
 
 SQL = load("projections.sql")
-NAMES = (requests.NAME, entries.NAME)
-"""In the order they are written: an entry takes its key and operation from the request's row."""
+NAMES = (requests.NAME, entries.NAME, grants.NAME, usage.NAME, fees.NAME)
+"""In the order they are written: others take key and operation from the request's row."""
 
 
 class MovedByAnotherError(RuntimeError):
@@ -19,13 +19,6 @@ class MovedByAnotherError(RuntimeError):
 
     def __init__(self, projection: str, partition: int, position: int) -> None:
         super().__init__(f"{projection} of partition {partition} is not at {position} any more")
-
-
-class Effects(NamedTuple):
-    """What a run of events does to the tables."""
-
-    lines: list[Entry]
-    rows: list[Request]
 
 
 class Projector:
@@ -62,37 +55,85 @@ class Projector:
             name: [event for event in events if self.at[name] < event["position"] <= to[name]]
             for name in NAMES
         }
-        lines = [line for event in new[entries.NAME] for line in entries.lines(event)]
         async with self.connection.transaction():
-            rows = await self._folded(new[requests.NAME])
-            if rows:
-                await self.connection.execute(SQL["save_requests"], *columns(rows))
-            if lines:
-                await self.connection.execute(SQL["save_entries"], *columns(lines))
+            known = await self._known(new[requests.NAME], new[usage.NAME])
+            await self._save("requests", _receipts(new[requests.NAME], known))
+            await self._save("entries", [x for e in new[entries.NAME] for x in entries.lines(e)])
+            await self._save("grants", await self._lots(new[grants.NAME]))
+            await self._save("usage", await self._used(new[usage.NAME], known))
+            await self._save("fees", [x for e in new[fees.NAME] for x in fees.lines(e)])
             for name in NAMES:
                 await self._advance(name, to[name])
         self.at = to
 
-    async def _folded(self, events: Iterable[Data]) -> list[Request]:
-        """The final row of each reservation that these events change."""
-        named = [(requests.subject(event), event) for event in events]
-        opened = {res for res, event in named if event["type"] == "CreditsReserved"}
-        rows = await self._rows({res for res, _ in named if res is not None} - opened)
-        changed: dict[str, Request] = {}
-        for res, event in named:
-            if res is not None:
-                changed[res] = requests.apply(changed.get(res) or rows.get(res), event)
-        return list(changed.values())
+    async def _known(self, ends: Iterable[Data], uses: Iterable[Data]) -> dict[str, Request]:
+        """The rows of the reservations that these events name, but for those opened here."""
+        named = {requests.subject(event) for event in ends} | set(map(usage.subject, uses))
+        opened = {requests.subject(e) for e in ends if e["type"] == "CreditsReserved"}
+        return await self._rows(res for res in named - opened if res is not None)
+
+    async def _lots(self, events: Sequence[Data]) -> list[tuple[Any, ...]]:
+        """The final row of each grant that these events touch."""
+        keys = {key for event in events for key in grants.touched(event)}
+        if not keys:
+            return []
+        found = await self.connection.fetch(SQL["grants_by_key"], *columns(list(keys)))
+        rows = {(row["account_id"].hex, row["grant_no"]): grants.Grant(*row) for row in found}
+        for event in events:
+            grants.apply(rows, event)
+        return list(rows.values())
+
+    async def _used(
+        self, events: Iterable[Data], known: Mapping[str, Request]
+    ) -> list[tuple[Any, ...]]:
+        """The final row of each day and key in which these events count."""
+        named = [(usage.subject(event), event) for event in events]
+        counts = [(usage.key_of(e, _of(known, res)), e) for res, e in named if res is not None]
+        if not counts:
+            return []
+        keys = list({key for key, _ in counts})
+        found = await self.connection.fetch(SQL["usage_by_key"], *columns(keys))
+        rows = {key: usage.Usage(*key, *row[5:]) for row in found if (key := _use_key(tuple(row)))}
+        for key, event in counts:
+            usage.apply(rows, key, event)
+        return list(rows.values())
+
+    async def _save(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            await self.connection.execute(SQL[f"save_{name}"], *columns(rows))
 
     async def _rows(self, ids: Iterable[str]) -> dict[str, Request]:
         found = await self.connection.fetch(SQL["requests_by_id"], list(ids))
-        return {row["reservation_id"].hex: Request(*row) for row in found}
+        return {
+            row["reservation_id"].hex: Request(*row)._replace(key_id=row["key_id"].hex)
+            for row in found
+        }
 
     async def _advance(self, name: str, to: int) -> None:
         at = self.at[name]
         moved = await self.connection.fetchval(SQL["advance"], name, self.partition, at, to)
         if moved is None:
             raise MovedByAnotherError(name, self.partition, at)
+
+
+def _receipts(events: Iterable[Data], known: dict[str, Request]) -> list[Request]:
+    """The final row of each reservation that these events change; `known` has it too."""
+    changed = {}
+    for event in events:
+        res = requests.subject(event)
+        if res is not None:
+            changed[res] = known[res] = requests.apply(known.get(res), event)
+    return list(changed.values())
+
+
+def _of(known: Mapping[str, Request], res: str) -> Request:
+    if res not in known:
+        raise requests.UnknownRequest(res)
+    return known[res]
+
+
+def _use_key(row: Sequence[Any]) -> usage.Key:
+    return (row[0].hex, row[1], row[2].hex, row[3], row[4])
 
 
 def columns(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

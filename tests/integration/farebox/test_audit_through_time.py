@@ -151,7 +151,7 @@ async def test_an_unreadable_event_is_told_apart_from_the_lines(database, story)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["replay", "nothing"], "choose of entries, requests, accounts"),
+        (["replay", "nothing"], "choose of entries, requests, grants"),
         (["balance", "acct_1"], "is not an account"),
         (["balance", account_in(0)], "unknown_account"),
         (["balance", "STORY", "--at", "6"], "ends at position 5"),

@@ -9,12 +9,33 @@ from farebox.main import app
 
 def test_help_lists_every_command():
     text = CliRunner().invoke(app, ["--help"]).output
-    for word in ("up", "demo", "serve", "migrate", "provision", "admin", "audit", "bench"):
+    for word in (
+        "up",
+        "demo",
+        "serve",
+        "migrate",
+        "provision",
+        "admin",
+        "audit",
+        "bench",
+        "catalogue",
+        "prices",
+    ):
         assert f" {word} " in text, word
 
 
 @pytest.mark.parametrize(
-    "words", [["admin"], ["audit", "verify"], ["bench", "ledger"], ["serve"], ["up"], ["demo"]]
+    "words",
+    [
+        ["admin"],
+        ["audit", "verify"],
+        ["bench", "ledger"],
+        ["catalogue", "publish"],
+        ["prices", "import"],
+        ["serve"],
+        ["up"],
+        ["demo"],
+    ],
 )
 def test_each_command_explains_itself(words):
     done = CliRunner().invoke(app, [*words, "--help"])

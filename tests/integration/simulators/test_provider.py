@@ -182,3 +182,44 @@ async def test_the_process_writes_its_port_and_stops_on_sigterm(tmp_path, http):
         process.terminate()
     async with asyncio.timeout(10):
         assert await process.wait() == 0
+
+
+class TestAnthropicShape:
+    BODY = {"model": "m", "max_tokens": 3, "messages": [{"role": "user", "content": "hello"}]}
+
+    async def post(self, http, provider, *, path="/v1/messages", key="sk-own", **fields):
+        headers = {"x-api-key": key, "anthropic-version": "2023-06-01"}
+        url = f"{provider.url}{path}"
+        async with http.post(url, json=self.BODY | fields, headers=headers) as response:
+            return response.status, response.headers, await response.read()
+
+    async def test_a_message_is_answered_within_its_cap(self, provider, http):
+        status, headers, raw = await self.post(http, provider)
+        body = json.loads(raw)
+        assert (status, headers["request-id"]) == (200, "sim_1")
+        assert body["content"] == [{"type": "text", "text": "every request pays"}]
+        assert (body["stop_reason"], body["usage"]["output_tokens"]) == ("max_tokens", 3)
+
+    async def test_a_stream_names_its_events_and_ends_with_message_stop(self, provider, http):
+        _, _, raw = await self.post(http, provider, stream=True)
+        assert raw.startswith(b"event: message_start\ndata: {")
+        assert raw.endswith(b'event: message_stop\ndata: {"type": "message_stop"}\n\n')
+
+    async def test_an_error_event_takes_the_place_of_the_end(self, provider, http):
+        said = [{"role": "user", "content": "[[sim error_after_chunks=4]]"}]
+        _, _, raw = await self.post(http, provider, stream=True, messages=said)
+        assert raw.count(b"event: ") == 5
+        assert b"message_stop" not in raw
+        assert b"overloaded_error" in raw.splitlines()[-2]
+
+    async def test_errors_are_anthropics(self, provider, http):
+        said = [{"role": "user", "content": "[[sim status=529]]"}]
+        status, _, raw = await self.post(http, provider, messages=said)
+        assert (status, json.loads(raw)["error"]["type"]) == (529, "overloaded_error")
+        status, _, raw = await self.post(http, provider, key="sk-other")
+        assert (status, json.loads(raw)["error"]["type"]) == (401, "authentication_error")
+
+    async def test_tokens_are_counted_as_they_would_be_charged(self, provider, http):
+        _, _, raw = await self.post(http, provider, path="/v1/messages/count_tokens")
+        _, _, answer = await self.post(http, provider)
+        assert json.loads(raw)["input_tokens"] == json.loads(answer)["usage"]["input_tokens"] == 9

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from farebox.admin import app
 from libs.catalogue import parse
 from libs.events.ids import new_id
-from services.gateway.admin.api import admin_api, holder_of
+from services.gateway.admin.api import admin_api
 from services.gateway.admin.context import Admin
+from services.gateway.admin.roles import holders, operators
 from services.gateway.server import listen, serving
 from tests.support.catalogue import EXAMPLE
 from tests.support.ledger_in_memory import LedgerInMemory
@@ -47,7 +48,9 @@ async def serve(app_) -> AsyncIterator[str]:
 @pytest.fixture
 async def operator() -> AsyncIterator[Operator]:
     ledger = LedgerInMemory("admin")
-    async with serve(admin_api(Admin(parse(EXAMPLE), ledger), holder_of(TOKEN))) as url:
+    async with serve(
+        admin_api(Admin(parse(EXAMPLE), ledger, None), holders(operators(TOKEN)))
+    ) as url:
         yield Operator(ledger, url)
 
 
@@ -65,6 +68,72 @@ async def test_an_account_is_opened_granted_keyed_frozen_and_shown(operator):
     await operator.json("unfreeze", account)
     revoked = await operator.json("keys", "revoke", account, issued["key_id"])
     assert revoked["status"] == "revoked"
+
+
+async def test_keys_are_rotated_and_listed(operator):
+    account = (await operator.json("accounts", "open", "--plan", "payg"))["account_id"]
+    old = await operator.json("keys", "issue", account, "--cap-day", "2.50", "--name", "Ada")
+    arguments = ("keys", "rotate", account, old["key_id"], "--idempotency-key", "r")
+    new = await operator.json(*arguments, "--overlap-s", "60")
+    assert (new["rotates"], new["cap_day"], new["name"]) == (old["key_id"], "2.50", "Ada")
+    again = await operator.run(*arguments, "--overlap-s", "60")
+    assert (again.exit_code, "issued before" in again.stderr) == (0, True), again.output
+    listed = await operator.run("keys", "list", account)
+    header, *lines = listed.stdout.splitlines()
+    assert header.split()[:3] == ["key_id", "name", "purpose"]
+    assert {line.split()[0] for line in lines} == {old["key_id"], new["key_id"]}
+
+
+async def test_a_balance_is_adjusted_limited_and_the_account_closed(operator):
+    account = (await operator.json("accounts", "open", "--plan", "payg"))["account_id"]
+    up = await operator.json("adjust", account, "--up", "2.00", "--reason", "goodwill")
+    down = await operator.json("adjust", account, "--down", "0.50", "--reason", "mistake")
+    assert (up["available"], down["available"], down["amount"]) == ("2.00", "1.50", "-0.50")
+    neither = await operator.run("adjust", account, "--reason", "x")
+    assert (neither.exit_code, "--up or --down" in neither.stderr) == (2, True)
+    arguments = ("limits", "set", account, "--day", "1.00", "--alert", "50", "--alert", "90")
+    limits = await operator.json(*arguments)
+    assert (limits["day"], limits["month"], limits["alerts"]) == ("1.00", None, [50, 90])
+    assert await operator.json("limits", "show", account) == limits
+    assert (await operator.run("accounts", "plan", account, "studio")).exit_code == 1
+    left = await operator.run("accounts", "close", account, "--reason", "asked")
+    assert (left.exit_code, "account_not_empty" in left.stderr) == (1, True)
+    closed = await operator.json("accounts", "close", account, "--reason", "asked", "--write-off")
+    assert closed["status"] == "closed"
+    assert await operator.json("whoami") == {"name": "admin", "role": "admin"}
+
+
+FEE = {
+    "position": 7, "occurred_at": "2026-11-20T12:00:00.000000Z", "res": new_id("req"),
+    "key_id": None, "operation": "score-image", "currency": "USD", "schedule": "fidelity-1",
+    "minor": 1, "total": 3,
+}  # fmt: skip
+
+
+async def test_a_list_is_a_table_for_people_and_csv_for_programs(operator):
+    operator.ledger.told["fees"] = {"fees": [FEE], "totals": [], "next": 7}
+    people = await operator.run("fees", new_id("acct"))
+    assert people.stdout.splitlines()[1].split()[1:4] == ["0.01", "0.03", "USD"]
+    assert "--after 7" in people.stderr
+    table = await operator.run("fees", new_id("acct"), "--csv", "--after", "3")
+    assert table.stdout.splitlines()[0].startswith("position,occurred_at,request_id")
+    assert table.stderr == people.stderr
+    assert operator.ledger.asked[-1][1]["after"] == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("accounts", "list"), ("accounts", "plan"), ("accounts", "close"), ("keys", "list"),
+        ("keys", "rotate"), ("entries",), ("grants",), ("fees",), ("requests",), ("receipt",),
+        ("usage",), ("refund",), ("adjust",), ("limits", "show"), ("limits", "set"),
+        ("reservations", "list"), ("reservations", "release"), ("quarantine", "list"),
+        ("quarantine", "read"), ("whoami",),
+    ],
+)  # fmt: skip
+async def test_every_command_explains_itself_and_can_answer_in_json(operator, arguments):
+    told = await operator.run(*arguments, "--help")
+    assert (told.exit_code, "--json" in told.output) == (0, True)
 
 
 async def test_people_get_lines_they_can_read(operator):

@@ -8,6 +8,7 @@ SHELL = {
     "FAREBOX_LOG_LEVEL": "DEBUG",
     "FAREBOX_EXPIRY_GRACE_S": "1",
     "FAREBOX_UPSTREAM_NORTH_KEY": "north",
+    "FAREBOX_REDIS_URL": "redis://user:secret@host",
     "FAREBOX_STRIPE_API_KEY": "sk",
     "FAREBOX_STRIPE_WEBHOOK_SECRET": "whsec",
     "FAREBOX_ADMIN_TOKEN": "token",
@@ -19,7 +20,7 @@ SHELL = {
     "GITHUB_TOKEN": "mine",
 }
 SECRETS = {
-    "gateway": {"FAREBOX_UPSTREAM_NORTH_KEY"},
+    "gateway": {"FAREBOX_UPSTREAM_NORTH_KEY", "FAREBOX_REDIS_URL"},
     "payments": {"FAREBOX_STRIPE_API_KEY", "FAREBOX_STRIPE_WEBHOOK_SECRET"},
     "admin": {"FAREBOX_ADMIN_TOKEN"},
     "ledger": set(),

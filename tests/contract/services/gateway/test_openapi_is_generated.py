@@ -23,14 +23,17 @@ def test_every_failure_is_described_as_a_problem(name):
     operations = [op for path in described["paths"].values() for op in path.values()]
     assert operations
     for operation in operations:
-        assert "application/problem+json" in operation["responses"]["default"]["content"]
-        assert "422" not in operation["responses"]
+        failures = {k: v for k, v in operation["responses"].items() if k >= "400"}
+        assert {"401", "403", "500", "503"} <= set(failures)
+        assert "default" not in operation["responses"], "every status is declared by its number"
+        for failure in failures.values():
+            assert set(failure["content"]) == {"application/problem+json"}
 
 
 def test_every_post_of_the_admin_api_requires_the_idempotency_key():
     paths = json.loads(FILES["openapi-admin.json"][1])["paths"]
     posts = [path["post"] for path in paths.values() if "post" in path]
-    assert len(posts) == 6
+    assert len(posts) == 12
     for post in posts:
         required = [p["name"] for p in post["parameters"] if p["in"] == "header" and p["required"]]
         assert required == ["Idempotency-Key"]

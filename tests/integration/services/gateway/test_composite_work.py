@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from examples import composite_image, metered_fastapi
+from services.gateway.estimate import LEAST_OUTPUT
 from tests.support.catalogue import EXAMPLE
 from tests.support.gateway import GatewayLedger, catalogue_for, running_gateway, script
 
@@ -17,6 +18,10 @@ attached_cost_ceiling = "0.25"
 [operations.dear-image]
 price = { CREDIT = "1" }
 attached_cost_ceiling = "0.000001"
+
+[operations.tight-image]
+price = { CREDIT = "1" }
+attached_cost_ceiling = "0.005"
 """
 SELLS = 'sells = ["score-image"]'
 
@@ -25,7 +30,9 @@ SELLS = 'sells = ["score-image"]'
 async def the_gateway(tmp_path_factory, the_provider):
     """The example catalogue with two images that services sell."""
     assert SELLS in EXAMPLE
-    text = EXAMPLE.replace(SELLS, 'sells = ["score-image", "paint-image", "dear-image"]')
+    text = EXAMPLE.replace(
+        SELLS, 'sells = ["score-image", "paint-image", "dear-image", "tight-image"]'
+    )
     text = text.replace("[plans.payg]", f"{PAINT}\n[plans.payg]", 1)
     catalogue, folder = catalogue_for(the_provider.url, text), tmp_path_factory.mktemp("gateway")
     async with running_gateway(folder, catalogue, GatewayLedger()) as running:
@@ -97,6 +104,24 @@ async def test_attached_calls_stop_at_the_ceiling_and_after_close(studio, ledger
     answer = await chat(studio, res)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "reservation_closed")
     assert len(provider.record.calls) == 1, "what was refused was never executed"
+
+
+async def test_a_stream_without_a_cap_stays_within_what_it_was_attached_with(
+    studio, ledger, provider
+):
+    caps = {"paint-image": 4096, "tight-image": None}
+    for operation, most in caps.items():
+        script(provider, words=3000, word_bytes=5)
+        res = await held(studio, operation, key=operation)
+        answer = await chat(studio, res, stream=True, max_tokens=None)
+        assert answer.status_code == 200, answer.text
+        cap = provider.record.calls[-1].body["max_completion_tokens"]
+        assert cap == most if most else LEAST_OUTPUT <= cap < 4096, "told to the provider"
+        assert answer.headers["farebox-max-output-tokens"] == str(cap)
+        bound, cost = ledger.events("CallAttached")[-1], ledger.events("CallDetached")[-1]
+        assert 0 < int(cost["cost"]) <= int(bound["cost_bound"])
+    assert int(bound["cost_bound"]) == DOLLAR // 200, "all that its ceiling leaves"
+    assert [command for command in ledger.sent if command.kind == "Extend"] == []
 
 
 async def test_only_the_service_key_that_opened_it_runs_calls_under_it(

@@ -119,12 +119,16 @@ class TestBodies:
             ("web_search_options", {}, "web_search_options"),
             ("modalities", ["text", "audio"], "modalities"),
             ("audio", {"voice": "a"}, "audio"),
-            ("prediction", {"type": "content", "content": "x"}, "prediction"),
+            ("prediction", {"type": "file", "content": "x"}, "prediction.type"),
             ("tools", [{"type": "function"}, {"type": "web_search"}], "tools[1].type"),
             ("stream_options", {"other": True}, "stream_options.other"),
             ("best_of", 3, "best_of"),
             ("never_heard_of", 1, "never_heard_of"),
-            ("messages", [{"role": "user", "content": [{"type": "image_url"}]}],
+            ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url":
+             {"url": "https://x.example/a.png"}}]}], "messages[0].content[0].image_url.url"),
+            ("messages", [{"role": "user", "content": [{"type": "input_audio"}]}],
+             "messages[0].content[0].type"),
+            ("messages", [{"role": "user", "content": [{"type": "file"}]}],
              "messages[0].content[0].type"),
             ("messages", [{"role": "assistant", "audio": {"id": "a"}}], "messages[0].audio"),
             ("messages", [{"role": "user", "content": [{"type": "text", "text": "a",
@@ -247,6 +251,7 @@ class TestTooLittle:
         assert found.status_code == 402
         assert found.code == found.type == "insufficient_prepaid_balance"
         required = ledger_needs(ledger)
+        affordable = found.body["details"].pop("max_affordable_output_tokens")
         assert found.body["details"] == {
             "currency": "USD",
             "total": "0.00125",
@@ -267,6 +272,8 @@ class TestTooLittle:
         assert ledger.tries == ["Reserve"]
         assert provider.record.calls == []
         assert ledger.events("CreditsReserved") == []
+        assert 0 < affordable < 4000
+        assert (await gateway.chat(key, max_tokens=affordable)).status_code == 200
 
     async def test_what_is_only_held_in_flight_may_be_tried_again(
         self, gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider

@@ -8,11 +8,13 @@ import orjson
 import pytest
 
 from libs.catalogue import charge_nanos
+from services.gateway.pieces import MOST_BYTES
 from simulators.provider.app import RunningProvider
 from tests.support.gateway import DOLLAR, GatewayLedger, RunningGateway, all_closed, script, until
 
 pytestmark = pytest.mark.requirement("RSV-2")
 
+READ_MAX = 4 * 64 * 1024
 HELLO = [{"role": "user", "content": "Hello"}]
 DONE = b"data: [DONE]\n\n"
 
@@ -269,6 +271,8 @@ async def test_a_slow_reader_does_not_fill_the_memory(
         call = provider.record.calls[0]
         assert call.outcome == "open"
         assert call.chunks < 8000
+        # A read of the upstream at most comes on top.
+        assert MOST_BYTES <= exchange.waiting < MOST_BYTES + READ_MAX
         rest = await read_all(pieces)
     assert rest.endswith(DONE)
     assert ledger.events("CreditsCharged")[0]["usage"]["output_tokens"] == 8000

@@ -10,6 +10,7 @@ import pytest
 
 from services.ledger import follower as following
 from services.ledger.follower import LOCK_SPACE, Follower
+from services.ledger.projections.projector import NAMES
 from services.ledger.schema import PARTITION_SIZE
 from services.ledger.verify import verify
 from tests.support.database import Database
@@ -343,7 +344,7 @@ async def test_a_projection_emptied_beside_a_running_reader_is_made_anew(fresh):
     async with following_log(fresh) as follower:
         await reached(fresh, builder.position)
         async with connection_of(fresh, "reader") as reader:
-            await reader.execute("truncate ledger.requests, ledger.entries")
+            await reader.execute(f"truncate {', '.join(f'ledger.{name}' for name in NAMES)}")
             await reader.execute("delete from ledger.projection_positions")
         await reached(fresh, builder.position)
         assert follower.poison == []
@@ -358,8 +359,9 @@ async def test_the_log_is_followed_across_a_range_of_positions(fresh):
     await write(fresh, builder)
     await as_superuser(
         fresh,
-        "insert into ledger.projection_positions values ('entries', 0, $1), ('requests', 0, $1)",
+        "insert into ledger.projection_positions select name, 0, $1 from unnest($2::text[]) name",
         PARTITION_SIZE - 3,
+        NAMES,
     )
     async with following_log(fresh, batch=2):
         await reached(fresh, builder.position)

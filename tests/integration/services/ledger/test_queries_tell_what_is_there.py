@@ -19,6 +19,15 @@ from tests.support.projecting import connection_of, project
 from tests.support.waiting import until
 
 WAIT_S = 0.2
+OF_AN_ACCOUNT = [
+    "balance", "entries", "recharge", "keys", "request", "requests", "grants", "usage", "fees",
+    "limits",
+]  # fmt: skip
+MORE = {
+    "request": {"res": new_id("req")},
+    "usage": {"from": "2026-11-01", "to": "2026-11-30", "group": ["day"]},
+}
+FEE = {"currency": "USD", "minor": 1, "schedule": "fidelity-1"}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +36,7 @@ async def story(database):
     name = builder.account()
     key = builder.key(name)
     builder.grant(name, 10_000_000_000, payment="pi_1")
-    builder.res = builder.reserve(name, key, 4000, tags={"team": "blue"})
+    builder.res = builder.reserve(name, key, 4000, tags={"team": "blue"}, fee=FEE)
     builder.settle(builder.res, 1500, margin="-5", cost_pico="12345")
     builder.revoked = builder.key(name)
     builder.revoke(builder.revoked)
@@ -303,16 +312,16 @@ async def test_recharge_tells_policy_and_open_attempt_with_its_price(ask, story,
     assert (without["data"]["policy"], without["data"]["open_attempt"]) == (None, None)
 
 
-@pytest.mark.parametrize("name", ["balance", "entries", "recharge", "keys", "request"])
+@pytest.mark.parametrize("name", OF_AN_ACCOUNT)
 async def test_an_unknown_account_is_refused_by_name(ask, story, name):
-    data = {"account_id": account_in(1)} | ({"res": new_id("req")} if name == "request" else {})
+    data = {"account_id": account_in(1)} | MORE.get(name, {})
     assert (await ask(name, data))["code"] == "unknown_account"
 
 
-@pytest.mark.parametrize("name", ["balance", "entries", "recharge", "keys", "request"])
+@pytest.mark.parametrize("name", OF_AN_ACCOUNT)
 @pytest.mark.parametrize("partition", [0, 2, 7, 99999])
 async def test_a_partition_speaks_only_of_its_own_accounts(ask, story, name, partition):
-    data = {"account_id": story.name} | ({"res": story.res} if name == "request" else {})
+    data = {"account_id": story.name} | MORE.get(name, {})
     assert (await ask(name, data, partition))["code"] == "wrong_partition"
 
 
@@ -338,7 +347,7 @@ async def test_a_malformed_question_is_refused_by_name(ask, story, name, raw):
     assert (await ask(name, None, raw=raw))["code"] == "malformed"
 
 
-@pytest.mark.parametrize("name", ["usage", "drop", "balance.more"])
+@pytest.mark.parametrize("name", ["drop", "balance.more"])
 async def test_a_question_nobody_answers_is_refused_by_name(ask, story, name):
     assert (await ask(name, {}))["code"] == "unknown_query"
 

@@ -8,6 +8,7 @@ import pytest
 
 from libs.events import subjects
 from services.ledger import reader
+from services.ledger.projections.projector import NAMES
 from services.ledger.reader import NotMigratedError
 from services.ledger.settings import ReaderSettings
 from tests.support.database import Database
@@ -79,7 +80,7 @@ async def projected(database, position, partition=1):
         rows = await auditor.fetch(
             "select position from ledger.projection_positions where partition = $1", partition
         )
-    return len(rows) == 2 and all(row["position"] >= position for row in rows)
+    return len(rows) == len(NAMES) and all(row["position"] >= position for row in rows)
 
 
 async def test_two_readers_answer_each_question_once_and_either_alone_answers(

@@ -2,12 +2,19 @@
 
 import pytest
 
+from services.ledger.checks.log import LogCheck
+from services.ledger.checks.lots import check_grants
+from services.ledger.checks.reading import Reading
+from services.ledger.checks.report import Differences
+from services.ledger.replay import Fold
 from services.ledger.replay_tables import NAMES, replay
 from tests.support.log_builder import LogBuilder
 from tests.support.projecting import connection_of, project
 from tests.support.stories import live
 
 pytestmark = pytest.mark.requirement("AUD-2")
+
+PROJECTED = {"entries", "requests", "grants", "usage_daily", "fees"}
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +54,9 @@ async def replayed(copy, *names):
     """As the auditor, and in the transaction that tampered: its temporary tables stay until then."""
     await copy.execute("set local role farebox_auditor")
     report = await replay(copy, names or NAMES, lambda _line: None)
-    if {"entries", "requests"} & set(report.tables):
-        await copy.execute(
-            "drop table pg_temp.entries, pg_temp.requests, pg_temp.projection_positions"
-        )
+    if PROJECTED & set(report.tables):
+        made = ", ".join(f"pg_temp.{table}" for table in (*PROJECTED, "projection_positions"))
+        await copy.execute(f"drop table {made}")
     await copy.execute("reset role; set local search_path = public")
     return report
 
@@ -66,7 +72,7 @@ async def test_an_untouched_ledger_is_what_its_log_says(database, story):
     assert report.differences == []
     assert report.ok
     assert report.tables == list(NAMES)
-    assert set(report.projected) == {"entries", "requests"}
+    assert set(report.projected) == PROJECTED
     assert report.events == report.projected["entries"] > 150
     assert any("partition 0: 6 of 6 events, " in line for line in told), told
     assert all(line.endswith("a second") for line in told)
@@ -85,6 +91,9 @@ TAMPERED = [
     ("entries", "update ledger.entries set key_id = null where position = 6", "key_id", None, "*"),
     ("requests", "update ledger.requests set charge = 9 where charge = 1500", "charge", 9, 1500),
     ("requests", "update ledger.requests set state = 'open'", "state", "open", "settled"),
+    ("grants", "update ledger.grants set payment = 'pi_9'", "payment", "pi_9", None),
+    ("usage_daily", "update ledger.usage_daily set charged = 9", "charged", 9, 1500),
+    ("fees", "update ledger.fees set total = 9", "total", 9, 1),
     ("accounts", "update ledger.accounts set plan = 'x'", "plan", "x", "payg"),
     ("api_keys", "update ledger.api_keys set prefix = 'x'", "prefix", "x", "fb_0_abcd"),
     ("reservations", "update ledger.reservations set amount = 701", "amount", 701, 700),
@@ -111,13 +120,31 @@ async def test_other_tables_are_not_looked_at(copy):
     assert not (await replayed(copy, "entries")).ok
 
 
-@pytest.mark.parametrize("table", ["entries", "requests"])
+@pytest.mark.requirement("CRD-3")
+async def test_parts_of_a_grant_are_compared_with_the_fold_too(copy):
+    """A projector that were wrong would make the same wrong row again."""
+    await copy.execute("set local role farebox_auditor")
+    differences, fold = Differences(), Fold(lambda *_: None)
+    await check_grants(copy, 1, fold, differences)
+    assert differences.count == 0  # rows of nothing are told by others
+    found = LogCheck(0, 3, differences)
+    async for _ in Reading(copy, found, lambda _line: None).runs():
+        pass
+    await check_grants(copy, 0, found.fold, differences)
+    assert differences.count == 0
+    await copy.execute("reset role")
+    await copy.execute("update ledger.grants set clawed = 5, available = 1 where partition = 0")
+    await check_grants(copy, 0, found.fold, differences)
+    assert {d.column: d.stored for d in differences.listed} == {"clawed": 5, "available": 1}
+
+
+@pytest.mark.parametrize("table", ["entries", "requests", "grants"])
 async def test_a_missing_row_and_an_invented_one_are_named(copy, story, table):
     await copy.execute(f"delete from ledger.{table} where partition = 0")
     first, *more = rows(await replayed(copy, table))
     assert first[3] is None
     assert first[4] is not None
-    assert more
+    assert more or table == "grants"
     await copy.execute(f"update ledger.{table} set partition = 0")
     found = [row for row in rows(await replayed(copy, table)) if row[4] is None]
     assert found
@@ -133,12 +160,16 @@ async def test_a_damaged_log_is_reported_whatever_is_replayed(copy):
 
 @pytest.mark.parametrize(
     ("behind", "at"),
-    [("entries", 0), ("entries", 4), ("requests", 0), ("requests", 5)],
+    [
+        *(("entries", 0), ("entries", 4), ("requests", 0), ("requests", 5)),
+        *(("grants", 2), ("usage_daily", 4), ("fees", 3)),
+    ],
 )
 async def test_a_projection_that_is_being_made_anew_is_compared_as_far_as_it_is(copy, behind, at):
     """The other one stands further on, and takes columns from it."""
-    column = {"entries": "position", "requests": "opened_position"}[behind]
-    await copy.execute(f"delete from ledger.{behind} where partition = 0 and {column} > $1", at)
+    column = {"requests": "opened_position", "usage_daily": "requests"}.get(behind, "position")
+    some = at if column != "requests" else 0
+    await copy.execute(f"delete from ledger.{behind} where partition = 0 and {column} > $1", some)
     if (behind, at) == ("requests", 5):  # at that position the settled request was closed already
         query = "select state from ledger.requests where partition = 0"
         assert await copy.fetchval(query) == "settled"

@@ -74,6 +74,25 @@ async def test_checkout_gives_an_order_and_a_page(ask, hosted, ledger):
     assert (other["ok"], other["code"]) == (False, "key_reused")
 
 
+@pytest.mark.requirement("ACC-7")
+async def test_the_orders_of_an_account_are_listed_the_latest_first_page_by_page(ask):
+    order = {**STUDIO, "pack": "credits-100", "currency": "USD"}
+    made = [(await ask("create_checkout", **order))["data"]["top_up_id"] for _ in range(3)]
+    mine, ask.world.account = ask.world.account, new_id("acct")
+    await ask("create_checkout", **order)
+    ask.world.account = mine
+    found, after = [], None
+    while True:
+        page = (await ask("orders", limit=2, after=after))["data"]
+        found += page["top_ups"]
+        after = page["next"]
+        if after is None:
+            break
+    assert [row["top_up_id"] for row in found] == made[::-1]
+    assert found[0] == (await ask("order", top_up_id=made[2]))["data"]
+    assert (await ask("orders", limit=0))["code"] == "malformed"
+
+
 async def test_the_same_key_of_another_account_is_another_order(ask):
     order = {**STUDIO, "pack": "credits-100", "currency": "USD", "key": "k-1"}
     mine = (await ask("create_checkout", **order))["data"]

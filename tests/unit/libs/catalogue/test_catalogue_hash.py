@@ -1,5 +1,7 @@
 """The hash names what is sold and at which price, and nothing else."""
 
+import hashlib
+import json
 import re
 
 import pytest
@@ -8,6 +10,8 @@ from libs.catalogue import parse
 from tests.support.catalogue import EXAMPLE
 
 HASH = parse(EXAMPLE).hash
+TIER = 'tiers = [{ above = 1000, input = "0.60", output = "4.80" }]'
+OWN = 'retail = { USD = { input = "1.00", output = "2.00" } }'
 
 
 def changed(old: str, new: str) -> str:
@@ -37,6 +41,7 @@ def changed(old: str, new: str) -> str:
         ('unsettled = "release"', 'fee = { currency = "USD", amount = "0.01", schedule = "f" }'),
         ('unit = "CREDIT"', 'unit = "CREDIT"\ninitial = "20"'),
         ("margin_bps = 1000", "margin_bps = 1001"),
+        ("concurrent = 100_000", "concurrent = 9"),
         ('sells = ["score-image"]', "sells = []"),
         ('packs = ["usd-10"]', "packs = []"),
         ('recharge_pack = "credits-500"', 'recharge_pack = "credits-100"'),
@@ -44,6 +49,15 @@ def changed(old: str, new: str) -> str:
         ('price = { USD = "10.00" }', 'price = { USD = "10.01" }'),
         ("shelf_months = 12", "shelf_months = 11"),
         ("[plans.payg]", "[plans.basic]"),
+        ('currency = "USD"  ', 'currency = "USD"\nconversion = { EUR = [23, 25] }'),
+        ('input = "0.30"', 'input = "0.30", cache_write = "0.40"'),
+        ('input = "0.30"', 'input = "0.30", cache_write_1h = "0.60"'),
+        ('input = "0.30"', 'input = "0.30", image_input = "0.60"'),
+        ('input = "0.30"', 'input = "0.30", image_output = "0.60"'),
+        ('input = "0.30"', 'input = "0.30", image = "0.04"'),
+        ('input = "0.30"', 'input = "0.30", image_tokens_max = 1500'),
+        ('input = "0.30"', f'input = "0.30", {TIER}'),
+        ('rule = "cost_plus"', f'rule = "retail"\n{OWN}'),
     ],
 )
 def test_covers_what_is_sold_and_its_price(old, new):
@@ -89,6 +103,22 @@ def test_leaves_out_how_farebox_runs(old, new):
 )
 def test_defaults_and_spelling_do_not_change_it(old, new):
     assert changed(old, new) == HASH
+
+
+def test_a_ratio_is_the_same_in_any_terms():
+    conversion = 'currency = "USD"\nconversion = { EUR = [23, 25] }\n#'
+    assert changed('currency = "USD"  ', conversion) == changed(
+        'currency = "USD"  ', conversion.replace("[23, 25]", "[46, 50]")
+    )
+
+
+def test_the_hash_is_that_of_a_text_that_can_be_kept():
+    """Whoever has the text proves what was sold, without any code of ours."""
+    text = parse(EXAMPLE).text
+    assert hashlib.sha256(text.encode()).hexdigest() == HASH
+    assert json.loads(text)["upstreams"]["north"]["prices"]["swift-1"]["output"] == 2_000_000
+    # What is none stays out: a key that a later version knows changes no file that lacks it.
+    assert "null" not in text
 
 
 def test_order_of_what_is_sold_means_nothing():

@@ -17,5 +17,5 @@ def test_the_committed_page_is_current():
 def test_the_page_names_every_section_and_marks_what_is_not_built():
     page = settings_page()
     assert all(f"## [{name}" in page for name in FILE.keys)
-    assert all(f"| `plans.<name>.{name}` |" in page for name in PLAN.keys)
-    assert "| `plans.<name>.limits` |  |  | *Not built yet.*" in page
+    assert all(f"| `plans.<name>.{name}" in page for name in PLAN.keys)
+    assert "| `plans.<name>.included` |  |  | *Not built yet.*" in page

@@ -43,6 +43,16 @@ def test_only_what_is_held_in_flight_may_be_tried_again(source: str, headers: di
     assert "balance_usd" not in error
 
 
+@pytest.mark.requirement("RSV-9")
+@pytest.mark.parametrize(
+    ("source", "told"), [("balance", 850), ("in_flight", 850), ("key_cap", None)]
+)
+def test_a_cap_that_would_fit_is_told_where_the_balance_is_what_limits(source: str, told):
+    declined = DECLINED | {"limit_source": source}
+    refusal = insufficient(declined, "USD", "u", lambda available: available // 10**6)
+    assert refusal.extra["details"].get("max_affordable_output_tokens") == told
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(400, "invalid_request_error"), (401, "invalid_request_error"), (403, "permission_error"),

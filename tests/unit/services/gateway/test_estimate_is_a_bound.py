@@ -65,7 +65,7 @@ def test_usage_within_the_caps_never_costs_more(price, unit, size, asked, choice
     used = data.draw(st.integers(0, size))
     cached = data.draw(st.integers(0, used))
     output = data.draw(st.integers(0, cap * choices))
-    assert sold.charge(Usage(used, cached, output)).charge <= held
+    assert sold.charge(Usage(used, cached, output), sold.candidates[0]).charge <= held
 
 
 @given(prices, st.integers(0, 5000), st.integers(1, 4), st.data())

@@ -55,6 +55,7 @@ async def test_a_whole_answer_is_sent_with_its_ids():
         b"content-type": b"text/plain",
         b"content-length": b"3",
         b"x-request-id": b"req_1",
+        b"request-id": b"req_1",
         b"farebox-request-id": b"req_1",
     }
     assert body["body"] == b"abc"
@@ -74,7 +75,7 @@ async def test_pieces_arrive_in_order_and_the_end_is_told():
     one.begin(200, ())
     for number in range(200):
         await one.put(b"%d," % number)
-    await one.end()
+    one.end()
     await relaying
     assert client.body == b"".join(b"%d," % number for number in range(200))
     assert client.messages[-1] == {"type": "http.response.body", "body": b""}
@@ -112,7 +113,7 @@ async def test_the_pump_waits_for_a_slow_client_at_a_full_queue():
     assert not done
     client.reading.set()
     await waiting
-    await one.end()
+    one.end()
     await relaying
     assert client.body == b"x" * 64 + b"y"
 
@@ -131,7 +132,7 @@ async def test_a_client_that_goes_frees_the_pump_and_tells_it():
     assert (one.gone, told) == (True, [True])
     assert not one.full
     await one.put(b"z")
-    await one.end()
+    one.end()
     client.reading.set()
     await relaying
     assert b"z" not in client.body

@@ -77,9 +77,10 @@ def declined(code: str) -> tuple[str, dict]:
 
 
 async def test_what_is_held_is_what_the_ledger_says(journal: Journal):
-    ledger = Ledger(("Reserved", {"amount": "7"}))
+    ledger = Ledger(("Reserved", {"amount": "7", "available": "3"}))
     wanted = order()
-    assert await reservations(ledger, journal).hold(wanted, amount=9, at_least=5) == 7
+    hold = await reservations(ledger, journal).hold(wanted, amount=9, at_least=5)
+    assert (hold.amount, hold.most, hold.available) == (7, 7, 3)
     [reserve] = ledger.sent
     assert reserve.caller_id == reserve.correlation_id == wanted.res
     assert reserve.deadline == NOW + timedelta(seconds=5)

@@ -1,106 +1,30 @@
 """/admin/v1 and /billing/v1 as they run: own NATS users, the ledger, its reader, a paid request."""
 
-import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 
 from libs.events.ids import new_id
-from services.gateway import app as gateway_app
-from services.gateway.admin import app as admin_app
-from services.gateway.settings import AdminSettings, GatewaySettings
-from services.ledger import app as ledger_app
-from services.ledger import reader
-from services.ledger.settings import LedgerSettings, ReaderSettings
-from simulators.provider.app import DEFAULT_KEY, running_provider
 from tests.support.gateway import script
-from tests.support.services import example_config, running
-from tests.support.settings import settings_for
-
-TOKEN = "operator-token"
+from tests.support.house import (
+    TOKEN,
+    ask,
+    chat,
+    customer,
+    open_house,
+    operate,
+    score,
+    service_key,
+    studio,
+)
 
 
 @pytest.fixture(scope="module")
 async def house(database, streams, tmp_path_factory) -> AsyncIterator[Any]:
-    folder = tmp_path_factory.mktemp("house")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FAREBOX_UPSTREAM_NORTH_KEY", DEFAULT_KEY)
-        patch.setenv("FAREBOX_UPSTREAM_SCORER_KEY", DEFAULT_KEY)
-        async with running_provider() as provider:
-            config = example_config(folder)
-            text = config.read_text().replace("https://llm.north.example", provider.url)
-            text = text.replace("http://127.0.0.1:9100", provider.url)
-            config.write_text(
-                text.replace("# initial = ", "initial = ").replace("# fee = ", "fee = ")
-            )
-
-            def settings(kind: Any, process: str, **more: Any) -> Any:
-                common = {"data_dir": folder, "config": config, "process_name": process}
-                return settings_for(kind, process, database, **common | more)
-
-            port = {"listen": "127.0.0.1:0"}
-            admin = settings(AdminSettings, "admin", admin_token=TOKEN, **port)
-            async with (
-                running(ledger_app.serve, settings(LedgerSettings, "ledger")),
-                running(reader.serve, settings(ReaderSettings, "reader")),
-                running(admin_app.serve, admin),
-                running(gateway_app.serve, settings(GatewaySettings, "gateway", **port)),
-                httpx.AsyncClient(timeout=20) as http,
-            ):
-                yield SimpleNamespace(
-                    http=http,
-                    admin=_url(folder, "admin") + "/admin/v1",
-                    gateway=_url(folder, "gateway"),
-                    provider=provider,
-                    database=database,
-                )
-
-
-def _url(folder: Any, process: str) -> str:
-    run = json.loads((folder / "run" / f"{process}.json").read_text())
-    return f"http://127.0.0.1:{run['ports']['http']}"
-
-
-async def operate(house: Any, path: str, body: Any, key: str | None = None) -> httpx.Response:
-    headers = {"authorization": f"Bearer {TOKEN}", "idempotency-key": key or new_id("req")}
-    return await house.http.post(house.admin + path, json=body, headers=headers)
-
-
-async def ask(house: Any, secret: str, path: str, method: str = "GET", **more: Any) -> Any:
-    headers = {"authorization": f"Bearer {secret}"}
-    url = f"{house.gateway}/billing/v1{path}"
-    return await house.http.request(method, url, headers=headers, **more)
-
-
-async def customer(house: Any, amount: str = "5.00") -> SimpleNamespace:
-    account = (await operate(house, "/accounts", {"plan": "payg"})).json()["account_id"]
-    granted = await operate(
-        house, f"/accounts/{account}/grants", {"amount": amount, "reason_code": "test"}
-    )
-    assert granted.json()["available"] == amount, granted.text
-    keys = {
-        purpose: (await operate(house, f"/accounts/{account}/keys", {"purpose": purpose})).json()
-        for purpose in ("inference", "account")
-    }
-    return SimpleNamespace(
-        account=account,
-        inference=keys["inference"]["secret"],
-        owner=keys["account"]["secret"],
-        key_id=keys["inference"]["key_id"],
-    )
-
-
-async def chat(house: Any, secret: str) -> httpx.Response:
-    body = {"model": "swift-1", "messages": [{"role": "user", "content": "hello"}]}
-    return await house.http.post(
-        f"{house.gateway}/v1/chat/completions",
-        json=body,
-        headers={"authorization": f"Bearer {secret}"},
-    )
+    async with open_house(database, tmp_path_factory.mktemp("house")) as opened:
+        yield opened
 
 
 @pytest.mark.requirement("PRC-8", "AUD-3")
@@ -179,20 +103,6 @@ async def test_opening_by_external_id_twice_is_one_account(house):
     assert (taken.status_code, taken.json()["code"]) == (409, "external_id_taken")
 
 
-async def studio(house: Any, **body: Any) -> SimpleNamespace:
-    """An account of whole credits, which begins with what its plan gives."""
-    opened = await operate(house, "/accounts", {"plan": "studio"} | body)
-    assert opened.status_code == 201, opened.text
-    account = opened.json()["account_id"]
-    secrets = []
-    for purpose in ("inference", "account"):
-        path = f"/accounts/{account}/keys"
-        secrets.append((await operate(house, path, {"purpose": purpose})).json()["secret"])
-    return SimpleNamespace(
-        account=account, opened=opened.json(), inference=secrets[0], owner=secrets[1]
-    )
-
-
 @pytest.mark.requirement("ACC-6")
 async def test_what_a_plan_gives_at_the_opening_is_given_once_however_often_it_is_opened(house):
     who = await studio(house, external_id="studio-7")
@@ -209,14 +119,6 @@ async def test_what_a_plan_gives_at_the_opening_is_given_once_however_often_it_i
     assert [(line["type"], line["amount"], line["source"]) for line in lines] == [
         ("top_up", "20", "initial")
     ]
-
-
-async def score(house: Any, secret: str) -> httpx.Response:
-    return await house.http.post(
-        f"{house.gateway}/v1/score-image",
-        json={"image": "cat"},
-        headers={"authorization": f"Bearer {secret}"},
-    )
 
 
 @pytest.mark.requirement("PRC-3", "PRC-8")
@@ -308,3 +210,81 @@ async def test_receipts_of_other_accounts_are_404(house):
     for secret in (other.owner, other.inference):
         answer = await ask(house, secret, f"/requests/{request_id}")
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_request")
+
+
+@pytest.mark.requirement("ACC-4", "ACC-7")
+async def test_an_owner_makes_replaces_and_ends_keys(house):
+    who = await studio(house)
+    body = {"purpose": "inference", "name": "laptop", "cap_day": "2", "allowed": ["score-image"]}
+    made = (await ask(house, who.owner, "/keys", "POST", json=body)).json()
+    assert (await score(house, made["secret"])).status_code == 200
+    turn = f"/keys/{made['key_id']}/rotate"
+    once = {"headers": {"authorization": f"Bearer {who.owner}", "idempotency-key": "turn"}}
+    url = f"{house.gateway}/billing/v1{turn}"
+    new = await house.http.post(url, json={"overlap_s": 600}, **once)
+    again = await house.http.post(url, json={"overlap_s": 600}, **once)
+    assert (new.status_code, again.status_code) == (201, 200), new.text
+    assert again.json() == new.json() | {"secret": None}
+    assert (new.json()["name"], new.json()["rotates"]) == ("laptop", made["key_id"])
+    # Both work while they overlap, and spend of one cap.
+    assert (await score(house, new.json()["secret"])).status_code == 200
+    refused = await score(house, made["secret"])
+    assert (refused.status_code, refused.json()["error"]["details"]["limit_source"]) == (
+        402,
+        "key_cap",
+    )
+    listed = {k["key_id"]: k for k in (await ask(house, who.owner, "/keys")).json()["keys"]}
+    assert listed[made["key_id"]]["expires_at"] is not None
+    assert listed[new.json()["key_id"]]["spent_day"] == "2"
+    gone = await ask(house, who.owner, f"/keys/{new.json()['key_id']}", "DELETE")
+    assert gone.json()["status"] == "revoked"
+    assert (await score(house, new.json()["secret"])).status_code in {401, 403}
+
+
+@pytest.mark.requirement("ACC-7")
+async def test_a_service_key_reads_nothing(house):
+    secret = await service_key(house, (await customer(house)).account)
+    for path in ("/balance", "/prices", "/requests", "/entries", "/keys"):
+        answer = await ask(house, secret, path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing"), path
+
+
+@pytest.mark.requirement("ACC-7", "RSV-7")
+async def test_only_operators_make_service_keys(house):
+    """Calls under a reservation cost the operator, also when the customer's work is given back."""
+    who = await customer(house)
+    made = await ask(house, who.owner, "/keys", "POST", json={"purpose": "service"})
+    assert (made.status_code, made.json()["code"]) == (422, "invalid_request")
+    await service_key(house, who.account)
+    keys = (await ask(house, who.owner, "/keys")).json()["keys"]
+    [of_operator] = [key["key_id"] for key in keys if key["purpose"] == "service"]
+    new = await ask(house, who.owner, f"/keys/{of_operator}/rotate", "POST", json={})
+    assert (new.status_code, new.json()["code"]) == (403, "operator_only")
+    gone = await ask(house, who.owner, f"/keys/{of_operator}", "DELETE")
+    assert gone.json()["status"] == "revoked"
+
+
+@pytest.mark.requirement("ACC-7")
+async def test_an_inference_key_lists_its_own_requests_only(house):
+    who = await customer(house)
+    other = (await ask(house, who.owner, "/keys", "POST", json={"purpose": "inference"})).json()
+    for secret in (who.inference, other["secret"]):
+        assert (await chat(house, secret)).status_code == 200
+    assert len((await ask(house, who.owner, "/requests")).json()["requests"]) == 2
+    mine = (await ask(house, other["secret"], "/requests")).json()["requests"]
+    assert [row["key_id"] for row in mine] == [other["key_id"]]
+    refused = await ask(house, other["secret"], f"/requests?key_id={who.key_id}")
+    assert refused.status_code == 404
+
+
+@pytest.mark.requirement("ACC-8")
+async def test_an_owners_limit_stops_spending_that_day(house):
+    who = await studio(house)
+    told = await ask(house, who.owner, "/limits", "PUT", json={"day": "1", "alerts": [80, 50, 50]})
+    assert (told.json()["day"], told.json()["alerts"]) == ("1", [50, 80])
+    assert (await score(house, who.inference)).status_code == 200
+    refused = await score(house, who.inference)
+    assert (refused.status_code, refused.json()["error"]["details"]["limit_source"]) == (
+        402, "account_cap",
+    )  # fmt: skip
+    assert (await ask(house, who.owner, "/limits")).json()["spent_day"] == "1"

@@ -1,16 +1,30 @@
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
 
 from libs.catalogue import parse
-from services.gateway.admin.api import admin_api, holder_of
+from services.gateway.admin.api import admin_api
 from services.gateway.admin.context import Admin
+from services.gateway.admin.kept import Kept
+from services.gateway.admin.roles import holders, operators
 from tests.support.catalogue import EXAMPLE
 from tests.support.ledger_in_memory import LedgerInMemory
 
 TOKEN = "operator-token"
+VIEWER, SUPPORT = "a-viewers-own-token", "a-token-of-support"
+MORE = f"vera:viewer:{VIEWER}, sam:support:{SUPPORT}"
+
+
+@dataclass
+class Shelf:
+    """The quarantine, in memory."""
+
+    messages: list[Kept] = field(default_factory=list)
+
+    async def first_from(self, sequence: int) -> Kept | None:
+        return next((kept for kept in self.messages if kept.sequence >= sequence), None)
 
 
 @dataclass
@@ -36,8 +50,9 @@ class Api:
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
     ledger = LedgerInMemory("admin")
-    admin = Admin(parse(EXAMPLE), ledger)
-    transport = httpx.ASGITransport(admin_api(admin, holder_of(TOKEN)), raise_app_exceptions=False)
+    admin = Admin(parse(EXAMPLE), ledger, Shelf())
+    door = admin_api(admin, holders(operators(TOKEN, MORE)))
+    transport = httpx.ASGITransport(door, raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://admin", headers=headers

@@ -4,7 +4,7 @@ import pytest
 
 from libs.events.ids import new_id, partition_of, secret_hash, secret_partition
 from libs.events.times import to_text
-from services.gateway.admin import keys
+from services.gateway import issuing
 
 
 @pytest.mark.requirement("ACC-2")
@@ -27,7 +27,7 @@ async def test_the_secret_is_in_the_answer_and_only_its_hash_in_the_ledger(api):
 
 
 async def test_the_prefix_tells_six_characters_whatever_the_secret(api, monkeypatch):
-    monkeypatch.setattr(keys, "new_secret", lambda partition: f"fb_{partition}_" + "_" * 43)
+    monkeypatch.setattr(issuing, "new_secret", lambda partition: f"fb_{partition}_" + "_" * 43)
     account = await api.open()
     issued = (await api.post(f"/accounts/{account}/keys", {"purpose": "inference"})).json()
     partition = partition_of(account, api.admin.catalogue.ledger.partitions)
@@ -76,8 +76,9 @@ async def test_one_key_serves_two_accounts(api):
     ("body", "status", "code"),
     [
         ({}, 422, "invalid_request"),
-        ({"purpose": "other"}, 422, "invalid_request"),
-        ({"purpose": "inference", "cap_day": "1.00"}, 422, "invalid_request"),
+        ({"purpose": "operator"}, 422, "invalid_request"),
+        ({"purpose": "inference", "cap_day": "1,00"}, 422, "invalid_request"),
+        ({"purpose": "inference", "cap_day": "0"}, 422, "invalid_request"),
         ({"purpose": "inference", "allowed": []}, 422, "invalid_request"),
         ({"purpose": "inference", "allowed": ["swift-2"]}, 422, "unknown_item"),
         ({"purpose": "inference", "expires_at": "2026-11-20T12:00:00"}, 422, "invalid_request"),

@@ -96,8 +96,14 @@ class Api:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    catalogue, payments = parse(EXAMPLE), PaymentsDesk()
+def catalogue_text() -> str:
+    """What is sold; a test may choose something else."""
+    return EXAMPLE
+
+
+@pytest.fixture
+async def api(catalogue_text: str) -> AsyncIterator[Api]:
+    catalogue, payments = parse(catalogue_text), PaymentsDesk()
     ledger = LedgerInMemory("use")
     gateway = SimpleNamespace(
         catalogue=catalogue,

@@ -44,6 +44,20 @@ async def test_amount_threshold_and_consent_reach_the_ledger_exactly(api):
 
 
 @pytest.mark.requirement("RCH-1")
+async def test_caps_bound_what_is_charged_and_are_shown(api):
+    customer = await api.customer()
+    caps = {"charge": "20.00", "day": "50.00", "month": None}
+    told = (await put(api, customer, ON | {"caps": caps})).json()
+    assert told["caps"] == caps
+    data = api.ledger.sent[-1].data
+    assert (data.cap_charge, data.cap_day, data.cap_month) == (20 * 10**9, 50 * 10**9, None)
+    without = (await put(api, customer, ON)).json()
+    assert without["caps"] == {"charge": None, "day": None, "month": None}
+    refused = await put(api, customer, ON | {"caps": {"day": "0"}})
+    assert refused.json()["errors"][0]["field"] == "body.caps.day"
+
+
+@pytest.mark.requirement("RCH-1")
 async def test_usd_accounts_may_use_the_usd_names(api):
     customer = await api.customer()
     body = {

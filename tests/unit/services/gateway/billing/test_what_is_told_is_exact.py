@@ -19,7 +19,7 @@ def receipt(account, **fields):
         "reservation_id": RES, "account_id": account, "key_id": KEY, "operation": "swift-1",
         "surface": "openai.chat", "model": "swift-1", "status": 200, "state": "settled",
         "reserved": "11448360", "charge": "1100000", "margin": "100000", "cost_pico": "1000000001",
-        "released": "10348360", "loss": "0", "loss_kind": None, "basis": "actual",
+        "released": "10348360", "refunded": "0", "loss": "0", "loss_kind": None, "basis": "actual",
         "usage": {"prompt_tokens": 1200, "completion_tokens": 350}, "route": "north/swift-1",
         "route_reason": "first", "attempts": [], "finish": "stop", "fee": None, "tags": {},
         "catalogue": "c" * 64, "opened_at": "2026-11-20T12:00:00.000000Z",

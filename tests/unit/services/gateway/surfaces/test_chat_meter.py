@@ -172,6 +172,32 @@ def test_an_endless_event_breaks_the_answer_off():
         one.feed(b"x")
 
 
+def with_line_ends(stream: bytes, end: str) -> bytes:
+    return stream.replace(b"\n", end.encode())
+
+
+@pytest.mark.requirement("RSV-2")
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_split_of_a_stream_gives_the_same_bytes_and_the_same_usage(end: str):
+    parts = [
+        delta(""),
+        delta("ä\n\n"),
+        b": ping\n\n",
+        b"event: x\ndata: {}\n\n",
+        delta("b", "stop"),
+    ]
+    told = [with_line_ends(part, end) for part in [*parts, REPORT, DONE]]
+    whole, relayed = b"".join(told), b"".join(told[:-2])
+    cuts = [[whole[:at], whole[at:]] for at in range(len(whole) + 1)]
+    cuts += [[whole[at : at + size] for at in range(0, len(whole), size)] for size in (1, 2, 3, 7)]
+    for pieces in cuts:
+        one = meter()
+        assert b"".join(map(one.feed, pieces)) + one.end() == relayed
+        assert one.held.rstrip() == b"data: [DONE]"
+        assert (one.usage, one.finish, one.complete) == (Usage(10, 0, 5), "stop", True)
+        assert one.delivered == len("ä\\n\\nb".encode())
+
+
 chunks = st.lists(
     st.sampled_from([delta("a"), delta("b", "stop"), delta("c", usage=None), b": ping\n\n"]),
     max_size=6,

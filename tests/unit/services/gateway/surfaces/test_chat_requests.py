@@ -1,5 +1,7 @@
 """What goes up is what was bounded: no more, no other."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
@@ -18,13 +20,17 @@ def raw(**fields) -> bytes:
     return orjson.dumps({"model": "swift-1", "messages": HELLO} | fields)
 
 
+def known_as(model: str):
+    return replace(offer().candidates[0], upstream_model=model)
+
+
 def sent(parsed, model: str = "swift-1", cap: int = 4096) -> dict:
-    return orjson.loads(chat.prepare(parsed, model, cap))
+    return orjson.loads(chat.prepare(parsed, known_as(model), cap))
 
 
 def test_a_request_with_a_cap_goes_up_unchanged():
     body = raw(max_tokens=5, temperature=0.1)
-    assert chat.prepare(chat.parse(body), "swift-1", 5) == body
+    assert chat.prepare(chat.parse(body), known_as("swift-1"), 5) == body
 
 
 def test_without_a_cap_the_reserved_one_is_injected():
@@ -115,7 +121,7 @@ def test_whatever_comes_is_bounded_or_refused(fields: dict):
             assert parsed.status == 400
         else:
             bound = chat.bound(parsed, offer())
-            assert orjson.loads(chat.prepare(parsed, "m", bound.cap))["model"] == "m"
+            assert orjson.loads(chat.prepare(parsed, known_as("m"), bound.cap))["model"] == "m"
 
 
 def parsed_or_refused(body: bytes):

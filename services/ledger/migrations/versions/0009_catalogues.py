@@ -2,8 +2,8 @@
 
 from services.ledger.migrations.scripts import run
 
-revision = "0011"
-down_revision = "0010"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

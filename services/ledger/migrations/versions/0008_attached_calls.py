@@ -2,8 +2,8 @@
 
 from services.ledger.migrations.scripts import run
 
-revision = "0010"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

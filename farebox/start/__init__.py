@@ -1,0 +1,1 @@
+"""From nothing to a running shop: `farebox init`, `farebox doctor`, `farebox import`."""

@@ -1,0 +1,1 @@
+"""How fast an account may call: its rate and its requests at once."""
