@@ -71,6 +71,12 @@ def publish(
     old = _before(api, told, new.hash)
     changes = compare(old, new)
     ends = list(_withdrawn(withdraw or [], told, new.hash))
+    if _in_force(told, new.hash) and not ends and effective_from is None:
+        if as_json:
+            _print({"hash": new.hash, "changes": []} | told)
+        else:
+            typer.echo(f"{new.hash} is in force already")
+        return
     if not as_json:
         _tell_changes(old, new, changes)
         for name in ends:
@@ -206,9 +212,14 @@ def _stored(api: AdminApi, name: str) -> Catalogue:
 
 
 def _before(api: AdminApi, told: Mapping[str, Any], new: str) -> Catalogue | None:
-    """What is sold by now: the last other catalogue that is in force."""
-    names = [row["hash"] for row in told["catalogues"] if row["in_force"] and row["hash"] != new]
-    return _stored(api, names[-1]) if names else None
+    """What is sold by now: the last other catalogue that is in force, else the new one itself."""
+    names = [row["hash"] for row in told["catalogues"] if row["in_force"]]
+    others = [name for name in names if name != new]
+    return _stored(api, (others or names)[-1]) if names else None
+
+
+def _in_force(told: Mapping[str, Any], name: str) -> bool:
+    return any(row["hash"] == name and row["in_force"] for row in told["catalogues"])
 
 
 def _withdrawn(named: list[str], told: Mapping[str, Any], new: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.catalogue.book import Catalogue, Plan
+from libs.catalogue.book import Catalogue, Limits, Plan
 from libs.catalogue.price_lines import price_lines
 from libs.events.money import decimal_text, minor_text
 
@@ -58,8 +58,13 @@ def _plan(plan: Plan) -> Facts:
         "packs": ", ".join(plan.packs) or "-",
         "recharge_pack": plan.recharge_pack or "-",
         "initial": _text(initial),
-        "limits": _text(plan.limits),
+        "limits": _limits(plan.limits),
     }
+
+
+def _limits(limits: Limits) -> str:
+    each = limits.per_ms / 1000
+    return f"{limits.requests} in {each:g} s, {limits.concurrent} at once"
 
 
 def flat(line: Mapping[str, Any]) -> Facts:

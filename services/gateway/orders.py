@@ -1,6 +1,6 @@
 """Who wants what, what it came to, and the three commands that say so to the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -42,6 +42,7 @@ class Order:
     at_deadline: Literal["release", "charge"]
     traceparent: str
     fee: Fee | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     affordable: Callable[[int], int] | None = field(default=None, compare=False, repr=False)
     attached_to: str | None = None
 
@@ -98,6 +99,7 @@ def reserve_command(
             at_deadline=order.at_deadline,
             catalogue=catalogue,
             fee=None if order.fee is None else fields.Fee(**asdict(order.fee)),
+            tags=dict(order.tags),
         ),
     )
 

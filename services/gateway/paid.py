@@ -39,6 +39,7 @@ from services.gateway.pump import Pumps
 from services.gateway.surfaces.anthropic_counting import AnthropicCounting
 from services.gateway.surfaces.anthropic_headers import check_betas
 from services.gateway.surfaces.protocol import Surface
+from services.gateway.tags import tags_of
 from services.gateway.tracing import traceparent
 
 log = logging.getLogger(__name__)
@@ -218,4 +219,5 @@ def _order(scope: Scope, key: KeyInfo, res: str, operation: str, surface: str) -
         surface=surface,
         at_deadline="release",
         traceparent=traceparent(scope["headers"]),
+        tags=tags_of(scope["headers"]),
     )

@@ -1,5 +1,6 @@
 """What an account may spend in a UTC day and month (ACC-8): shown and set."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -22,7 +23,10 @@ class LimitsToSet(Body):
 
 
 class Limits(BaseModel):
-    """Decimal texts of `unit`. `spent_…`: held and charged now; null while no limit is set."""
+    """Decimal texts of `unit`. `spent_…`: held and charged now; null while no limit is set.
+
+    `reached_…`: those of `alerts` that are reached; 100 is the limit itself.
+    """
 
     unit: str
     day: str | None
@@ -30,6 +34,8 @@ class Limits(BaseModel):
     alerts: list[int]
     spent_day: str | None
     spent_month: str | None
+    reached_day: list[int]
+    reached_month: list[int]
     as_of_position: int
 
 
@@ -40,8 +46,22 @@ async def limits_of(ledger: Ledger, account_id: str, unit: str) -> Limits:
         name: None if facts[name] is None else decimal_text(int(facts[name]), unit)
         for name in ("day", "month", "spent_day", "spent_month")
     }
-    as_of = facts["as_of_position"]
-    return Limits(unit=unit, **amounts, alerts=facts["alerts"], as_of_position=as_of)
+    alerts = facts["alerts"]
+    return Limits(
+        unit=unit,
+        **amounts,
+        alerts=alerts,
+        reached_day=reached(alerts, facts["day"], facts["spent_day"]),
+        reached_month=reached(alerts, facts["month"], facts["spent_month"]),
+        as_of_position=facts["as_of_position"],
+    )
+
+
+def reached(alerts: Iterable[int], limit: str | None, spent: str | None) -> list[int]:
+    """The percents of `limit` that `spent` has come to; amounts are digits of nanos."""
+    if limit is None or spent is None:
+        return []
+    return [percent for percent in alerts if int(spent) * 100 >= int(limit) * percent]
 
 
 async def set_limits(

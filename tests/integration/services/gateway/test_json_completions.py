@@ -250,3 +250,24 @@ async def test_a_retry_after_of_the_provider_reaches_the_client(
     answer = await gateway.chat(key)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "9")
     assert ledger.kinds() == ["Reserve", "Release"] * 2
+
+
+@pytest.mark.requirement("ACC-8")
+async def test_tags_stand_with_the_hold_and_a_wrong_one_costs_nothing(
+    gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider
+):
+    key = ledger.key(ledger.account(DOLLAR))
+    body = {"model": "swift-1", "messages": [{"role": "user", "content": "Hello"}]}
+
+    async def post(tags: str) -> int:
+        headers = {"authorization": f"Bearer {key}", "farebox-tags": tags}
+        return (
+            await gateway.http.post("/v1/chat/completions", json=body, headers=headers)
+        ).status_code
+
+    assert await post("team=search, run=7") == 200
+    [reserved] = ledger.events("CreditsReserved")
+    assert reserved["tags"] == {"team": "search", "run": "7"}
+    assert "farebox-tags" not in provider.record.calls[0].headers
+    assert await post("Team=search") == 400
+    assert len(provider.record.calls) == 1

@@ -113,6 +113,13 @@ async def test_again_is_safe(operator):
         await operator.json("publish", "--yes")
     told = await operator.json("list")
     assert [row["hash"] for row in told["catalogues"]] == [OLD.hash, NEW.hash]
+    assert len(operator.told) == NEW.ledger.partitions
+    assert "in force already" in (await operator.run("publish")).stdout
+
+
+async def test_with_nothing_else_in_force_there_is_no_difference(operator):
+    await operator.json("publish", "--yes", "--withdraw", "others")
+    assert (await operator.json("diff"))["changes"] == []
 
 
 async def test_what_the_installation_refuses_ends_with_1(operator):

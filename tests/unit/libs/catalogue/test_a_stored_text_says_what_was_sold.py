@@ -8,7 +8,7 @@ import pytest
 from libs.catalogue import parse, price_lines
 from libs.catalogue.compare import compare
 from libs.catalogue.stored import stored
-from tests.support.catalogue import EXAMPLE
+from tests.support.catalogue import EXAMPLE, LIMITS, NO_LIMITS
 
 pytestmark = pytest.mark.requirement("CRD-6", "PRC-7")
 
@@ -89,6 +89,10 @@ class TestCompare:
             ("pack usd-10", "", "price EUR", None, "9.00"),
             ("pack usd-10", "", "price USD", "10.00", "11.00"),
         ]
+
+    def test_limits_are_told_in_words(self):
+        (told,) = changed(NO_LIMITS, LIMITS)
+        assert told[2:] == ("limits", "1000000 in 1 s, 100000 at once", "600 in 60 s, 32 at once")
 
     def test_without_one_before_everything_is_new(self):
         first = compare(None, parse(EXAMPLE))
