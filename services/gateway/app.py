@@ -140,6 +140,18 @@ class Worker:
                 self.paid.open = True
 
 
+def _reservations(gateway: Gateway, journal: Journal, selling: Selling) -> Reservations:
+    return Reservations(
+        gateway.ledger,
+        journal,
+        catalogue=gateway.catalogue.hash,
+        hold_ms=gateway.settings.hold_ms,
+        top_up_url=f"{gateway.public_url}/billing/v1/packs",
+        unsold=selling.refused,
+        attached_hold_ms=gateway.settings.attached_hold_ms,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_worker(
     gateway: Gateway, environment: Mapping[str, str] = environ
@@ -157,16 +169,7 @@ async def open_worker(
     for name in upstreams.without_key:
         log.warning("no key for upstream %s: it is called without one", name)
     selling = Selling(gateway.ledger, catalogue.hash, catalogue.ledger.partitions)
-    reservations = Reservations(
-        gateway.ledger,
-        journal,
-        catalogue=catalogue.hash,
-        hold_ms=settings.hold_ms,
-        top_up_url=f"{gateway.public_url}/billing/v1/packs",
-        unsold=selling.refused,
-        attached_hold_ms=settings.attached_hold_ms,
-    )
-    pumps = Pumps(reservations)
+    pumps = Pumps(_reservations(gateway, journal, selling))
     drains = Drains(settings.drains_max, settings.drains_account_max)
     unheld = Unheld(settings.unheld_percent)
     routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
