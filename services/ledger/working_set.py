@@ -105,7 +105,7 @@ class Overlay:
 
     def at(self, now: str) -> None:
         """See which catalogues are in force at the moment of the batch."""
-        if self.in_force.until is not None and self.in_force.until <= now:
+        if not self.in_force.holds(now):
             self.in_force = in_force(self.terms, now)
 
     def publish(self, event: Event, own: str) -> None:

@@ -28,18 +28,25 @@ NONE: Terms = MappingProxyType({})
 
 
 class InForce(NamedTuple):
-    """The hashes in force at a moment, and when that changes; None: not by itself."""
+    """The hashes in force at a moment, since when, and when that changes; None: not by itself."""
 
     hashes: frozenset[str]
+    since: str
     until: str | None
 
+    def holds(self, now: str) -> bool:
+        """Whether it is still so at a moment, which may be an earlier one: clocks step back."""
+        return self.since <= now and (self.until is None or now < self.until)
 
-NOTHING_IN_FORCE = InForce(frozenset(), None)
+
+NOTHING_IN_FORCE = InForce(frozenset(), "", None)
 
 
 def in_force(terms: Terms, now: str) -> InForce:
     hashes = frozenset(name for name, term in terms.items() if term.covers(now))
-    return InForce(hashes, min((at for at in _turns(terms.values()) if at > now), default=None))
+    turns = list(_turns(terms.values()))
+    since = max((at for at in turns if at <= now), default="")
+    return InForce(hashes, since, min((at for at in turns if at > now), default=None))
 
 
 def _turns(terms: Iterable[Term]) -> Iterable[str]:
