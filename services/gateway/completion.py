@@ -183,7 +183,9 @@ class Completion:
             return Outcome(self._served(call, "upstream_error"), reason="upstream_error")
         else:
             settlement = tally.finished(call.meter, call.candidate, call.sent)
-            outcome = Outcome(self._served(call), settlement=settlement, last=call.meter.held)
+            outcome = Outcome(
+                self._served(call), settlement=settlement, last=self._redacted(call.meter.held)
+            )
         assert call.status is not None
         outcome.status, outcome.headers = call.status, answered.headers
         outcome.body = answered.body
@@ -217,7 +219,11 @@ class Completion:
         assert settlement.usage is not None
         ending = self._surface.ending(self._parsed, call.meter, settlement.usage)
         served = self._served(call, "hold_used_up")
-        return Outcome(served, settlement=replace(settlement, finish="length"), last=ending)
+        settlement = replace(settlement, finish="length")
+        return Outcome(served, settlement=settlement, last=self._redacted(ending))
+
+    def _redacted(self, last: bytes) -> bytes:
+        return self._means.upstreams.redact(last)
 
     def _cut_off(self, call: UpstreamCall, tally: Tally, exchange: Exchange) -> Outcome:
         """The time was up, and the client had a part in it: it pays for what was delivered.

@@ -20,7 +20,6 @@ from services.gateway.failures import (
     unreadable,
 )
 from services.gateway.growth import Growth
-from services.gateway.headers import returned
 from services.gateway.meter import Meter, UpstreamBrokenError
 from services.gateway.offers import Candidate
 from services.gateway.pump import Told
@@ -136,7 +135,7 @@ class UpstreamCall:
         exchange: Exchange,
     ) -> Answered:
         self.status = response.status
-        headers = returned(response.headers)
+        headers = self._upstreams.returned(response)
         if rejects(response.status):
             return Answered("rejected", headers, await self._whole(response, deadline))
         if not self.answers:
@@ -197,6 +196,7 @@ class UpstreamCall:
     ) -> None:
         if not piece:
             return
+        piece = self._upstreams.redact(piece)
         if not exchange.started:
             if self.meter.failed:
                 raise error_in_stream()
