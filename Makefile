@@ -30,7 +30,7 @@ demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FA
 
 test: check sdks ## Everything that must hold: checks, all tests on real servers, requirements
 	@mkdir -p $(dir $(JUNIT))
-	$(PY) -m pytest -n 2 --dist loadfile --junitxml=$(JUNIT)
+	$(PY) -m pytest -n 3 --dist loadfile --junitxml=$(JUNIT)
 	@$(MAKE) --no-print-directory requirements
 
 sdks: setup ## Install the official SDKs that the tests call with (at once when nothing changed)

@@ -32,6 +32,8 @@ from services.gateway.upstreams import AnswerTooLargeError, Upstreams
 log = logging.getLogger(__name__)
 
 _NOT_TAKEN: Final = "The provider's answer is too large or too slow."
+_PATIENCE_S: Final = 5.0
+"""Who leaves an answer unread for longer may be why the provider breaks it off."""
 
 _ended: Final = metrics.counter(
     "streams_used_up_total", "Streams we ended because what was held did not pay for more."
@@ -163,6 +165,8 @@ class Completion:
                 answered = await call.run(deadline, told, exchange)
         except Refusal as failure:
             turn.failed()
+            if exchange.started and call.waited_s >= _PATIENCE_S:
+                return self._cut_off(call, tally, exchange)
             return failure
         except AnswerTooLargeError:
             message = "The answer is larger than this gateway takes; what was received is charged."
@@ -185,7 +189,9 @@ class Completion:
             return Outcome(self._served(call, "upstream_error"), reason="upstream_error")
         else:
             settlement = tally.finished(call.meter, call.candidate, call.sent)
-            outcome = Outcome(self._served(call), settlement=settlement, last=call.meter.held)
+            outcome = Outcome(
+                self._served(call), settlement=settlement, last=self._redacted(call.meter.held)
+            )
         assert call.status is not None
         outcome.status, outcome.headers = call.status, answered.headers
         outcome.body = answered.body
@@ -200,12 +206,14 @@ class Completion:
         exchange: Exchange,
     ) -> Outcome | Refusal:
         """The provider was too slow, or the time that we give a request is up."""
-        if deadline.over and (exchange.gone or call.waited):
+        if exchange.started and call.meter.complete:
+            return self._answered(call, tally, Answered("streamed"))
+        if deadline.over and (exchange.gone or exchange.started):
             return self._cut_off(call, tally, exchange)
         if deadline.over and call.received.size:
             message = "The answer did not end in time; what was received is charged."
             return self._not_taken(call, tally, Refusal(504, "upstream_timeout", message))
-        if deadline.over and not exchange.started:
+        if deadline.over:
             # Nothing came by which anything could be estimated, but it may well be billed to us.
             _given_up.inc()
             log.warning("%s: no answer within our time; it is given back", self.order.res)
@@ -219,16 +227,21 @@ class Completion:
         assert settlement.usage is not None
         ending = self._surface.ending(self._parsed, call.meter, settlement.usage)
         served = self._served(call, "hold_used_up")
-        return Outcome(served, settlement=replace(settlement, finish="length"), last=ending)
+        settlement = replace(settlement, finish="length")
+        return Outcome(served, settlement=settlement, last=self._redacted(ending))
+
+    def _redacted(self, last: bytes) -> bytes:
+        return self._means.upstreams.redact(last)
 
     def _cut_off(self, call: UpstreamCall, tally: Tally, exchange: Exchange) -> Outcome:
-        """The time was up, and the client had a part in it: it pays for what was delivered.
+        """Our time was up, or the client had a part in the end: it pays for what was delivered.
 
-        If it did not, reading slowly would be a way to have answers for nothing.
+        If it did not, reading slowly, or asking for what takes longer than we allow, would be a
+        way to have answers for nothing.
         """
         outcome = self._broken(call, tally)
         if not exchange.gone:
-            message = "The answer was read too slowly to end in time; what was sent is charged."
+            message = "The answer did not end in time; what was sent is charged."
             outcome.refusal = Refusal(504, "upstream_timeout", message)
         return outcome
 
@@ -240,14 +253,14 @@ class Completion:
         return outcome
 
     def _not_taken(self, call: UpstreamCall, tally: Tally, refusal: Refusal) -> Outcome:
-        """A limit of ours broke a whole answer off: what came of it is charged by its bytes.
+        """A limit of ours broke an answer off: what came of it is charged by its bytes.
 
         The provider bills it all. If it cost nothing, asking for more than we take would be a way
         to have the operator pay.
         """
         if not call.answers:
             return self._failed(call, upstream_failed(refusal.status, refusal.code, _NOT_TAKEN))
-        call.meter.delivered = call.received.size
+        call.meter.delivered = max(call.meter.delivered, call.received.size)
         outcome = self._broken(call, tally)
         refusal.headers = NO_RETRY
         outcome.refusal = refusal

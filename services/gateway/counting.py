@@ -11,7 +11,6 @@ import aiohttp
 from services.gateway.deadline import Deadline
 from services.gateway.errors import Refusal, internal, upstream_failed
 from services.gateway.exchange import Exchange
-from services.gateway.headers import returned
 from services.gateway.offers import Candidate
 from services.gateway.upstreams import AnswerTooLargeError, Upstreams
 
@@ -63,7 +62,7 @@ class FreeCall:
                 body = await self.upstreams.read(response, deadline, upstream.timeouts.idle_s)
             finally:
                 response.close()
-        exchange.answer(response.status, returned(response.headers), body)
+        exchange.answer(response.status, self.upstreams.returned(response), body)
 
 
 def _check(response: aiohttp.ClientResponse) -> None:

@@ -9,8 +9,7 @@ from libs.events.money import decimal_text
 from services.gateway.deadline import Deadline
 from services.gateway.errors import Refusal
 from services.gateway.exchange import Exchange
-from services.gateway.failures import answer_too_large, upstream_timeout
-from services.gateway.headers import returned
+from services.gateway.failures import OURS, answer_too_large, failure_of, upstream_timeout
 from services.gateway.hold import Hold
 from services.gateway.orders import Order, Served, Settlement
 from services.gateway.pump import Outcome, Told
@@ -81,12 +80,15 @@ class OperationCall:
         except TimeoutError:
             return self._failed(upstream_timeout())
         success = operation.is_success(response.status)
+        if not success and response.status in OURS:
+            # The client's credentials never go there: what is refused are ours.
+            return self._failed(failure_of(response))
         return Outcome(
             self._served(None if success else "operation_failed"),
             settlement=_fixed(hold.amount) if success else None,
             reason="operation_failed",
             status=response.status,
-            headers=returned(response.headers),
+            headers=self._upstreams.returned(response),
             body=body,
         )
 

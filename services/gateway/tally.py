@@ -1,6 +1,6 @@
 """What a model call comes to: by what was reported, else by the documented estimate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libs.catalogue import Usage
 from services.gateway.estimate import Bound, estimated_usage
@@ -35,11 +35,12 @@ class Tally:
         return self.offer.charge(self.so_far(meter, sent), candidate).charge
 
     def so_far(self, meter: Meter, sent: int) -> Usage:
-        """What was used until now: the estimate, or what was reported where that is more."""
-        estimate, reported = self._estimate(meter, sent), believable(meter)
-        if reported is None or reported.output_tokens < estimate.output_tokens:
+        """What was used until now: what was reported, with the estimate of output that is more."""
+        estimate, reported = self._estimate(meter, sent), meter.usage
+        if reported is None or not reported.input_tokens:
             return estimate
-        return reported
+        output = max(reported.output_tokens, estimate.output_tokens)
+        return replace(reported, output_tokens=output)
 
     def _estimate(self, meter: Meter, sent: int) -> Usage:
         return estimated_usage(self.bound, cap=self.cap, sent=sent, delivered=meter.delivered)

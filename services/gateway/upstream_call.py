@@ -20,12 +20,12 @@ from services.gateway.failures import (
     unreadable,
 )
 from services.gateway.growth import Growth
-from services.gateway.headers import returned
 from services.gateway.meter import Meter, UpstreamBrokenError
 from services.gateway.offers import Candidate
 from services.gateway.pump import Told
 from services.gateway.routing import Turn
-from services.gateway.upstreams import Received, Upstreams
+from services.gateway.sse import EventTooLargeError
+from services.gateway.upstreams import AnswerTooLargeError, Received, Upstreams
 
 _LINGER_S: Final = 1.0
 _EVENT_STREAM: Final = "text/event-stream"
@@ -71,8 +71,8 @@ class UpstreamCall:
         self.meter = meter
         self.status: int | None = None
         self.received = Received()
-        self.waited = False
-        """Whether it ever waited for the client to read."""
+        self.waited_s = 0.0
+        """How long it waited for the client to read."""
         self._upstreams = upstreams
         self._turn = turn
         self._sending = sending
@@ -98,7 +98,7 @@ class UpstreamCall:
 
         Raises:
             Refusal: the upstream failed.
-            AnswerTooLargeError: a whole answer above `answer_max`.
+            AnswerTooLargeError: a whole answer above `answer_max`, or an event above our limit.
             TimeoutError: the deadline, which its caller has entered.
         """
         sending = self._sending
@@ -114,8 +114,10 @@ class UpstreamCall:
         )
         try:
             answered = await self._read(response, deadline, told, exchange)
-        except UpstreamBrokenError:
+        except UpstreamBrokenError as error:
             response.close()
+            if isinstance(error.__cause__, EventTooLargeError):
+                raise AnswerTooLargeError from error
             raise unreadable() from None
         except BaseException:
             response.close()
@@ -136,7 +138,7 @@ class UpstreamCall:
         exchange: Exchange,
     ) -> Answered:
         self.status = response.status
-        headers = returned(response.headers)
+        headers = self._upstreams.returned(response)
         if rejects(response.status):
             return Answered("rejected", headers, await self._whole(response, deadline))
         if not self.answers:
@@ -159,25 +161,15 @@ class UpstreamCall:
         exchange: Exchange,
         start: HeaderList,
     ) -> Answered:
-        meter, growth = self.meter, self._growth
+        meter = self.meter
         try:
-            async for data in response.content.iter_any():
-                deadline.within(self._idle_s)
-                before = meter.delivered
-                piece = meter.feed(data)
-                if growth and meter.delivered >= growth.alarm and not meter.held:
-                    deadline.pause()
-                    if not await growth.covers(meter, self.candidate, self.sent):
-                        meter.delivered = before  # this piece stays here
-                        return self._used_up(exchange, start)
-                    deadline.within(self._idle_s)
-                await self._relay(piece, deadline, exchange, start)
-                if meter.held or meter.failed:
-                    break
+            lasted = await self._pass_on(response, deadline, exchange, start)
         except (aiohttp.ClientError, OSError) as error:
-            raise broken_off() from error
-        if not (meter.held or meter.failed):
-            await self._relay(meter.end(), deadline, exchange, start)
+            if not meter.complete:
+                raise broken_off() from error
+            lasted = True
+        if not lasted:
+            return self._used_up(exchange, start)
         if meter.failed:
             self._turn.failed()
             return Answered("failed")
@@ -186,6 +178,31 @@ class UpstreamCall:
         if not exchange.started:
             exchange.begin(200, start)
         return Answered("streamed")
+
+    async def _pass_on(
+        self,
+        response: aiohttp.ClientResponse,
+        deadline: Deadline,
+        exchange: Exchange,
+        start: HeaderList,
+    ) -> bool:
+        """Relay the stream to its end; whether what is held pays for all of it."""
+        meter, growth = self.meter, self._growth
+        async for data in response.content.iter_any():
+            deadline.within(self._idle_s)
+            before = meter.delivered
+            piece = meter.feed(data)
+            if growth and meter.delivered >= growth.alarm and not meter.held:
+                deadline.pause()
+                if not await growth.covers(meter, self.candidate, self.sent):
+                    meter.delivered = before  # this piece stays here
+                    return False
+                deadline.within(self._idle_s)
+            await self._relay(piece, deadline, exchange, start)
+            if meter.held or meter.failed:
+                return True
+        await self._relay(meter.end(), deadline, exchange, start)
+        return True
 
     def _used_up(self, exchange: Exchange, start: HeaderList) -> Answered:
         if not exchange.started:
@@ -197,6 +214,7 @@ class UpstreamCall:
     ) -> None:
         if not piece:
             return
+        piece = self._upstreams.redact(piece)
         if not exchange.started:
             if self.meter.failed:
                 raise error_in_stream()
@@ -204,9 +222,13 @@ class UpstreamCall:
             exchange.begin(200, start)
         if exchange.full:
             # It is the client that is waited for now.
-            self.waited = True
+            loop = asyncio.get_running_loop()
+            since = loop.time()
             deadline.pause()
-            await exchange.put(piece)
+            try:
+                await exchange.put(piece)
+            finally:
+                self.waited_s += loop.time() - since
             deadline.within(self._idle_s)
         else:
             exchange.add(piece)

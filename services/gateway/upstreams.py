@@ -11,7 +11,10 @@ from yarl import URL
 
 from libs.catalogue import Catalogue, Upstream
 from services.gateway.deadline import Deadline
+from services.gateway.errors import HeaderList
 from services.gateway.failures import broken_off, unreachable, upstream_timeout
+from services.gateway.headers import returned
+from services.gateway.redaction import Redaction
 
 # Below what providers keep open: a connection that is closed under a POST cannot be retried.
 _KEEPALIVE_S: Final = 4.0
@@ -52,6 +55,8 @@ class Upstreams:
             upstream.name: environment.get(upstream.key_env, "")
             for upstream in catalogue.upstreams.values()
         }
+        self.redact = Redaction(self._keys.values())
+        """What an upstream said, without any key of ours; `read` and `returned` do so."""
 
     @property
     def without_key(self) -> list[str]:
@@ -114,7 +119,7 @@ class Upstreams:
         idle_s: float,
         received: Received | None = None,
     ) -> bytes:
-        """The whole body; meanwhile `received` says how much of it there is.
+        """The whole body without our keys; meanwhile `received` says how much of it there is.
 
         Raises:
             Refusal: 502 the connection broke.
@@ -131,7 +136,11 @@ class Upstreams:
                 pieces.append(piece)
         except (aiohttp.ClientError, OSError) as error:
             raise broken_off() from error
-        return b"".join(pieces)
+        return self.redact(b"".join(pieces))
+
+    def returned(self, response: aiohttp.ClientResponse) -> HeaderList:
+        """The headers of an answer that go to the client, without our keys."""
+        return tuple((name, self.redact(value)) for name, value in returned(response.headers))
 
     @staticmethod
     def _url(upstream: Upstream, path: str, query: str) -> URL:

@@ -29,6 +29,7 @@ _TELLS: Final = re.compile(
     rb'|content_block_start|content_block_stop)"'
 )
 _TEXT: Final = re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"')
+_FINISH: Final = re.compile(r"[a-z_]{1,32}")
 _COUNTS: Final = (
     "input_tokens",
     "output_tokens",
@@ -124,7 +125,7 @@ class MessageMeter:
     def _read_end(self, told: dict[str, Any]) -> None:
         reason = told.get("stop_reason")
         if isinstance(reason, str):
-            self.finish = reason[:32]
+            self.finish = reason if _FINISH.fullmatch(reason) else "other"
 
     def _lay_over(self, usage: Any) -> None:
         if not isinstance(usage, dict):

@@ -85,6 +85,9 @@ def _check_item(item: Any, where: str, pictures: Pictures) -> None:
     only(item, known, where)
     if kind == "message" and not isinstance(item.get("role"), str):
         raise invalid(f"'{where}.role' must be a text.", f"{where}.role")
+    if kind == "message" and item.get("content") is None:
+        # With its id alone it could pass for the name of something kept, of any length.
+        raise invalid(f"'{where}.content' is required.", f"{where}.content")
     for name in _LISTS:
         _check_parts(item.get(name), f"{where}.{name}", pictures)
 

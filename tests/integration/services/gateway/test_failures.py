@@ -139,7 +139,7 @@ async def test_a_whole_answer_of_which_no_byte_came_is_given_back_and_counted(
     assert completion._given_up.value == before + 1
 
 
-async def test_a_request_has_a_longest_time_however_lively_the_provider(
+async def test_a_request_has_a_longest_time_however_lively_the_provider_and_pays_for_it(
     tmp_path: Path, provider: RunningProvider
 ):
     ledger = GatewayLedger()
@@ -150,7 +150,9 @@ async def test_a_request_has_a_longest_time_however_lively_the_provider(
     ) as gateway:
         answer = await gateway.chat(ledger.key(account), stream=True)
     assert "upstream_timeout" in answer.text
-    assert ledger.available(account) == DOLLAR
+    [charged] = ledger.events("CreditsCharged")
+    assert charged["basis"] == "estimate"
+    assert 0 < int(charged["charge"]) == DOLLAR - ledger.available(account)
 
 
 async def test_an_answer_that_is_too_large_is_a_502_and_charged_by_its_bytes(

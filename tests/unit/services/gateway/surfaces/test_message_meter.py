@@ -192,3 +192,10 @@ def test_any_cut_gives_the_same_reading(cuts: list[int], crlf: bool):
     assert relayed + one.end() == b"".join(parts)
     assert (one.usage, one.finish, one.delivered) == (ALL, "end_turn", 1)
     assert b"message_stop" in one.held
+
+
+@pytest.mark.parametrize("reason", ["", "é", "a\nb", "\u2028"])
+def test_a_reason_that_no_record_can_hold_does_not_lose_the_charge(reason: str):
+    one = MessageMeter()
+    one.whole(orjson.dumps({"type": "message", "stop_reason": reason, "usage": USAGE}))
+    assert (one.finish, one.complete) == ("other", True)
