@@ -211,7 +211,7 @@ async def test_a_whole_answer_cut_off_by_our_time_is_charged_by_its_bytes(tmp_pa
     account = ledger.account(DOLLAR)
     async with (
         serving(half) as url,
-        running_gateway(tmp_path, catalogue_for(url), ledger, request_max_s=1) as gateway,
+        running_gateway(tmp_path, catalogue_for(url), ledger, request_max_s=3) as gateway,
     ):
         answer = await gateway.chat(ledger.key(account))
         over.set()

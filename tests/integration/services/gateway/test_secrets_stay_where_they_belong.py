@@ -63,8 +63,7 @@ OURS = {"host", "accept-encoding", "user-agent", "content-length", "authorizatio
 CLIENTS = {
     "cookie": "session=client-cookie",
     "proxy-authorization": "Basic client-proxy",
-    "farebox-reservation": "req_client",
-    "farebox-tags": "client-tag",
+    "farebox-tags": "team=client-tag",
     "forwarded": "for=client-address",
     "x-forwarded-for": "client-address",
     "x-real-ip": "client-address",

@@ -88,12 +88,15 @@ def offers(draw):
     return replace(sold, candidates=candidates, conversion=conversion, retail=retail)
 
 
-def worst_usage(draw, sent: bytes, price: UpstreamPrice) -> Usage:
-    """What the provider may report at the most, split into kinds as it likes."""
+def worst_usage(draw, raw: bytes, sent: bytes, price: UpstreamPrice) -> Usage:
+    """What the provider may report at the most, split into kinds as it likes.
+
+    The text is the client's: what we add to it caps the answer and is read by no model.
+    """
     body = orjson.loads(sent)
     several = any(body.get(name) for name in ("tools", "response_format"))
     hidden = HIDDEN_TOKENS_WITH_TOOLS if several else HIDDEN_TOKENS
-    most = min(len(sent) + hidden, price.max_input)
+    most = min(len(raw) + hidden, price.max_input)
     cap = max(body.get(name) or 0 for name in ("max_tokens", "max_completion_tokens"))
     assert cap >= 1, "nothing caps this answer"
     output = min(cap, price.max_output) * (body.get("n") or 1)
@@ -104,13 +107,14 @@ def worst_usage(draw, sent: bytes, price: UpstreamPrice) -> Usage:
 
 @given(bodies, offers(), st.data())
 def test_of_a_chat_completion(body, sold, data):
-    parsed = chat.parse(orjson.dumps(body))
+    raw = orjson.dumps(body)
+    parsed = chat.parse(raw)
     bound = chat.bound(parsed, sold)
     assert 1 <= bound.at_least <= bound.amount
     held = data.draw(st.integers(bound.at_least, bound.amount) | st.just(bound.at_least))
     cap = cap_within(sold, bound, held)
     for candidate in sold.candidates:
-        usage = worst_usage(data.draw, chat.prepare(parsed, candidate, cap), candidate.price)
+        usage = worst_usage(data.draw, raw, chat.prepare(parsed, candidate, cap), candidate.price)
         assert sold.charge(usage, candidate).charge <= held
 
 
