@@ -44,9 +44,20 @@ def json_api(title: str, prefix: str, description: str) -> FastAPI:
 def describe(app: FastAPI, *, always: Iterable[int] = ALWAYS) -> None:
     """Say in the description what every operation may answer, and how failures look.
 
-    `always`: statuses of every operation, in addition to those that its parts make possible.
+    `always`: statuses of every operation, in addition to those that its parts make possible. It is
+    made when it is first asked for: a process that starts has better to do.
     """
-    schema = app.openapi()
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(plain(), always)
+        return plain()
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def _complete(schema: dict[str, Any], always: Iterable[int]) -> None:
     components = schema.setdefault("components", {}).setdefault("schemas", {})
     schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"bearer": []}]
