@@ -41,11 +41,25 @@ def check_routed(path: str, route: str, model: Values, price: Values, problems: 
     if most and wanted is not None and wanted > most:
         text = f"{wanted} is above max_output {most} of {route}; lower default_max_output"
         problems.add(path.rpartition(".")[0] + ".default_max_output", text)
+    for unit, own in (model.get("retail") or {}).items():
+        where = join(join(path.rpartition(".")[0], "retail"), unit)
+        _check_own(where, route, own or {}, price, problems)
     rates_read = price.keys() >= {"input", "output"}
     if model.get("rule") == "cost_plus" and rates_read and not is_priced(price):
         upstream, _, name = route.partition("/")
         where = join(f"upstreams.{upstream}.prices", name)
         problems.add(path, f"{route} has no price; add input and output to {where}")
+
+
+def _check_own(path: str, route: str, own: Values, price: Values, problems: Problems) -> None:
+    """What a route makes has a price of its own, if only "0": what is not named would be free."""
+    most = price.get("max_output")
+    if most and own.get("image") is not None and own.get("output", 0) is None:
+        text = f'is missing and {route} gives up to {most} tokens; add output, "0" for nothing'
+        problems.add(join(path, "output"), text)
+    if price.get("image") and own.get("image", 0) is None:
+        text = f'is missing and {route} charges for each image; add image, "0" for nothing'
+        problems.add(join(path, "image"), text)
 
 
 def check_sold_model(path: str, name: str, unit: str, values: Values, problems: Problems) -> None:

@@ -28,7 +28,8 @@ from libs.events.fields import Attempt
 class Order:
     """Who wants what: the parts that all commands on one reservation share.
 
-    `fee` is what the invocation costs beside its price, in its own ledger. `affordable` tells the
+    `fee` is what the invocation costs beside its price, in its own ledger. `hold_ms` is for how
+    long it is held at least, where that may be longer than for others. `affordable` tells the
     output cap that so many nanos would pay for, where the work has one. With `attached_to` it is a
     call under that reservation: it charges nothing, and `unit` is the catalogue's currency.
     """
@@ -43,6 +44,7 @@ class Order:
     traceparent: str
     fee: Fee | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    hold_ms: int = 0
     affordable: Callable[[int], int] | None = field(default=None, compare=False, repr=False)
     attached_to: str | None = None
 
@@ -95,7 +97,7 @@ def reserve_command(
             surface=order.surface,
             amount=amount,
             at_least=at_least,
-            hold_ms=hold_ms,
+            hold_ms=max(hold_ms, order.hold_ms),
             at_deadline=order.at_deadline,
             catalogue=catalogue,
             fee=None if order.fee is None else fields.Fee(**asdict(order.fee)),

@@ -115,6 +115,7 @@ class PaidRequests:
                 _order(scope, key, res, operation.name, "operation"),
                 at_deadline=operation.unsettled,
                 fee=operation.fee,
+                hold_ms=self._means.settings.hold_ms_for(operation.timeout_s),
             )
             job = OperationCall(self._means.upstreams, operation, upstream, call, price, order)
             return partial(self._pumps.start, job), False

@@ -57,7 +57,11 @@ class GatewaySettings(Settings):
     @property
     def hold_ms(self) -> int:
         """How long credits are held: longer than the longest request and its drain (RSV-4)."""
-        return int((self.request_max_s + self.drain_max_s + self.hold_spare_s) * 1000)
+        return self.hold_ms_for(self.request_max_s + self.drain_max_s)
+
+    def hold_ms_for(self, longest_s: float) -> int:
+        """How long credits are held for a call that may take so long."""
+        return int((longest_s + self.hold_spare_s) * 1000)
 
     @property
     def attached_hold_ms(self) -> int:

@@ -4,6 +4,7 @@ from libs.catalogue import Usage
 from services.gateway.meter import Meter
 from services.gateway.surfaces.chat_fields import check_fields
 from services.gateway.surfaces.chat_meter import ChatMeter, chat_ending
+from services.gateway.surfaces.normal_form import text_size
 from services.gateway.surfaces.openai_dialect import OpenAIDialect, asks_for_usage
 from services.gateway.surfaces.openai_fields import choices_of, compacted, json_object, model_of
 from services.gateway.surfaces.protocol import Parsed
@@ -29,7 +30,7 @@ class OpenAIChat(OpenAIDialect):
             fields,
             pictures,
             choices=choices,
-            beside=len(compacted(predicted)) * choices if predicted else 0,
+            beside=text_size(compacted(predicted)) * choices if predicted else 0,
             tools=any(fields.get(name) for name in ("tools", "functions", "response_format")),
         )
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from services.gateway.errors import invalid
 from services.gateway.meter import Meter
 from services.gateway.surfaces.chat_meter import COMPLETION_TEXT, ChatMeter
+from services.gateway.surfaces.normal_form import normal_size
 from services.gateway.surfaces.openai_dialect import OpenAIDialect, asks_for_usage
 from services.gateway.surfaces.openai_fields import (
     Check,
@@ -80,7 +81,7 @@ def _with_repeats(parsed: Parsed, each: int) -> Parsed:
     suffix = parsed.fields.get("suffix") or ""
     size = parsed.size
     if suffix:
-        size += parsed.inputs * (len(suffix.encode()) + _MARKS)
+        size += parsed.inputs * (normal_size(suffix) + _MARKS)
     echoed = size * each if parsed.fields.get("echo") else 0
     return replace(parsed, size=size, beside=echoed)
 

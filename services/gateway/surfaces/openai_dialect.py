@@ -9,6 +9,7 @@ from services.gateway.errors import Refusal, openai_body, openai_event, unsuppor
 from services.gateway.estimate import Bound, text_bound
 from services.gateway.meter import Meter
 from services.gateway.offers import Candidate, Offer
+from services.gateway.surfaces.normal_form import text_size
 from services.gateway.surfaces.openai_fields import compacted, count_of, model_of
 from services.gateway.surfaces.pictures import Pictures
 from services.gateway.surfaces.protocol import Parsed
@@ -69,7 +70,7 @@ class OpenAIDialect:
             "fields": fields,
             "compact": compact,
             # What is sent may be longer than what came: 1e15 becomes 1000000000000000.0.
-            "size": max(len(raw), len(compact)) - pictures.bytes,
+            "size": max(len(raw), text_size(compact)) - pictures.bytes,
             "images": tuple(pictures.sizes),
             "model": model_of(fields),
             "stream": fields.get("stream") is True,

@@ -113,6 +113,18 @@ async def test_no_answer_in_time_is_a_504_and_gives_the_price_back(
     assert ledger.available(account) == 5 * CREDIT
 
 
+@pytest.mark.requirement("RSV-4")
+async def test_the_price_is_held_for_longer_than_a_call_may_take(
+    tmp_path: Path, provider: RunningProvider
+):
+    ledger = GatewayLedger()
+    _, key = studio(ledger, 5)
+    catalogue = catalogue_for(provider.url, **{'timeout = "60s"': 'timeout = "3600s"'})
+    async with running_gateway(tmp_path, catalogue, ledger) as gateway:
+        assert (await score(gateway, key)).status_code == 200
+    assert ledger.sent[0].data.hold_ms > 3_600_000
+
+
 async def test_an_upstream_that_is_not_there_is_a_502(tmp_path: Path):
     ledger = GatewayLedger()
     account, key = studio(ledger, 5)

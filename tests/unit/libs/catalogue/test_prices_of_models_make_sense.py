@@ -133,6 +133,14 @@ def test_an_unknown_price_is_refused_unless_the_model_has_its_own():
         (own("{}"), "retail", "is missing"),
         (own('{ USD = { input = "1" } }'), "retail.USD.output", "is missing"),
         (own('{ USD = { input = "0", output = "0" } }'), "retail.USD", "both free"),
+        (own('{ USD = { input = "1", image = "2" } }'), "retail.USD.output", "north/swift-1 gives"),
+        (
+            own('{ USD = { input = "1", output = "1" } }').replace(
+                'output = "2.00"', 'output = "2.00", image = "0.04"', 1
+            ),
+            "retail.USD.image",
+            "north/swift-1 charges for each image",
+        ),
         (own('{ usd = { input = "1", output = "1" } }'), "retail.usd", "use a unit"),
         (own('{ USD = { input = "1", output = "1", max_input = 1 } }'), "retail.USD.max_input", ""),
         (

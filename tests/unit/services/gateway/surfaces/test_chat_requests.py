@@ -81,6 +81,15 @@ def test_the_bound_counts_the_longer_of_what_came_and_what_goes():
     assert parsed.size == len(parsed.compact) > len(grown)
 
 
+@pytest.mark.requirement("PRC-2")
+def test_a_text_that_a_tokenizer_may_lengthen_counts_at_its_longest():
+    # An upstream of this shape may bring a text into NFKC first: three bytes become 33.
+    said = {"role": "user", "content": "\ufdfa" * 100}
+    assert chat.parse(raw(messages=[said])).size >= 3300
+    predicted = chat.parse(raw(prediction={"type": "content", "content": "\ufdfa" * 100}, n=2))
+    assert predicted.beside >= 2 * 3300
+
+
 def test_tools_schemas_and_functions_may_add_hidden_text():
     for field in ("tools", "functions", "response_format"):
         value = {"type": "json_object"} if field == "response_format" else [{"type": "function"}]

@@ -39,6 +39,16 @@ def test_every_prompt_has_its_choices_and_each_may_be_written_to_the_cap():
 
 
 @pytest.mark.requirement("PRC-2")
+def test_what_a_tokenizer_may_lengthen_counts_at_its_longest():
+    long = "\ufdfa" * 100
+    assert embeddings.parse(raw(input=[long])).size >= 3300
+    assert responses.parse(raw(input=long)).size >= 3300
+    both = completions.parse(raw(prompt=[long, "a"], suffix=long, echo=True, n=2))
+    assert both.size >= 3300 + 3 * 3300
+    assert both.beside == 2 * both.size
+
+
+@pytest.mark.requirement("PRC-2")
 def test_a_suffix_is_read_again_with_every_prompt():
     plain = completions.parse(raw(prompt=["a"] * 10, suffix=""))
     long = completions.parse(raw(prompt=["a"] * 10, suffix="x" * 500))
