@@ -1,10 +1,19 @@
 """Reading what was used out of an upstream's answer."""
 
+import logging
 from typing import Any, Final, Protocol
 
 from libs.catalogue import Usage
+from libs.runtime import metrics
+
+log = logging.getLogger(__name__)
 
 _MOST_TOKENS: Final = 10**9
+
+_odd: Final = metrics.counter(
+    "answers_priced_otherwise_total",
+    "Answers that an upstream served in a tier, at a place or a speed that has another price.",
+)
 
 
 class UpstreamBrokenError(Exception):
@@ -63,6 +72,14 @@ def oddity(meter: Meter) -> str | None:
     A meter that can read such a thing keeps it as `odd`.
     """
     return getattr(meter, "odd", None)
+
+
+def noted(odd: str | None) -> str | None:
+    """Count and log how an upstream served a request, if it has another price than ours."""
+    if odd is not None:
+        _odd.inc()
+        log.warning("an upstream served at another price than ours: %s", odd)
+    return odd
 
 
 def token_usage(

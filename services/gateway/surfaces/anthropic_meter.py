@@ -5,7 +5,6 @@ laid over the earlier one, never added to it. Anthropic's `input_tokens` leave o
 from a cache or written to one; ours are all of them.
 """
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,16 +12,9 @@ from typing import Any, Final
 import orjson
 
 from libs.catalogue import Usage
-from libs.runtime import metrics
-from services.gateway.meter import UpstreamBrokenError, is_count, token_usage
+from services.gateway.meter import UpstreamBrokenError, is_count, noted, token_usage
 from services.gateway.sse import EventTooLargeError, Splitter, data_of
 
-log = logging.getLogger(__name__)
-
-_odd: Final = metrics.counter(
-    "answers_priced_otherwise_total",
-    "Answers that an upstream served in a tier, at a place or a speed that has another price.",
-)
 # Inside a JSON text a quote is escaped, so what a model says can never match these.
 _TELLS: Final = re.compile(
     rb'"type"\s*:\s*"(?:message_start|message_delta|message_stop|error'
@@ -135,11 +127,8 @@ class MessageMeter:
         if isinstance(usage.get("cache_creation"), dict):
             self._merged["cache_creation"] = usage["cache_creation"]
         self.usage = usage_of(self._merged) or self.usage
-        odd = _oddity(usage)
-        if odd is not None and self.odd is None:
-            _odd.inc()
-            log.warning("an upstream served at another price than ours: %s", odd)
-        self.odd = odd or self.odd
+        if self.odd is None:
+            self.odd = noted(_oddity(usage))
 
 
 def usage_of(told: Mapping[str, Any]) -> Usage | None:

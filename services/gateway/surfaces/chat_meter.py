@@ -10,9 +10,9 @@ from typing import Any, Final
 import orjson
 
 from libs.catalogue import Usage
-from services.gateway.meter import UpstreamBrokenError
+from services.gateway.meter import UpstreamBrokenError, noted
 from services.gateway.sse import EventTooLargeError, Splitter, data_of
-from services.gateway.surfaces.openai_usage import chat_usage
+from services.gateway.surfaces.openai_usage import chat_usage, odd_tier
 
 # Inside a JSON text a quote is escaped, so what a model says can never match these.
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
@@ -40,6 +40,7 @@ class ChatMeter:
         self.delivered = 0
         self.held = b""
         self.failed = False
+        self.odd: str | None = None
         self._choices = choices
         self._strip_usage = strip_usage
         self._text = text
@@ -61,6 +62,7 @@ class ChatMeter:
         if not isinstance(answer, dict) or (answer.get("error") and not answer.get("choices")):
             raise UpstreamBrokenError
         self.usage = chat_usage(answer)
+        self.odd = noted(odd_tier(answer))
         self._read_ends(body)
         if self.usage is None or not self.usage.output_tokens:
             self._read_text(body)
@@ -104,6 +106,8 @@ class ChatMeter:
         chunk = parsed(event)
         # A provider that repeats a broken count after a good one has still told the good one.
         self.usage = chat_usage(chunk) or self.usage
+        if self.odd is None:
+            self.odd = noted(odd_tier(chunk))
         return chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
 
     def _read_ends(self, raw: bytes) -> None:

@@ -54,7 +54,6 @@ class OpenAICompletions(OpenAIDialect):
     path = "/v1/completions"
     upstream_path = "/completions"
     caps = ("max_tokens",)
-    least_cap = 0
     reports_when_asked = True
 
     def parse(self, raw: bytes) -> Parsed:

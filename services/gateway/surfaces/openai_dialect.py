@@ -22,7 +22,6 @@ class OpenAIDialect:
     passes: frozenset[bytes] = frozenset()
     caps: ClassVar[tuple[str, ...]]
     """The fields that cap the output; without one of them the first is added."""
-    least_cap: ClassVar[int] = 1
     carrier: ClassVar[str] = ""
     """The field that may carry images."""
     reports_when_asked: ClassVar[bool] = False
@@ -81,7 +80,7 @@ class OpenAIDialect:
         return Parsed(**(given | more))
 
     def _asked(self, fields: dict[str, Any]) -> int | None:
-        counts = [count_of(fields, name, least=self.least_cap) for name in self.caps]
+        counts = [count_of(fields, name) for name in self.caps]
         # An upstream may obey any of them.
         return max((count for count in counts if count is not None), default=None)
 

@@ -63,15 +63,16 @@ def check_fields(
         check(name, value)
 
 
-def count_of(
-    fields: Mapping[str, Any], name: str, most: int | None = None, *, least: int = 1
-) -> int | None:
-    """A whole number from `least`, or None where the field is absent."""
+def count_of(fields: Mapping[str, Any], name: str, most: int | None = None) -> int | None:
+    """A whole number from 1, or None where the field is absent.
+
+    0 is none: an upstream that takes it for "not given" would not be capped at all.
+    """
     value = fields.get(name)
     if value is None:
         return None
-    if type(value) is not int or value < least or (most is not None and value > most):
-        raise invalid(f"'{name}' must be a whole number from {least}.", name)
+    if type(value) is not int or value < 1 or (most is not None and value > most):
+        raise invalid(f"'{name}' must be a whole number from 1.", name)
     return value
 
 

@@ -22,6 +22,15 @@ def embeddings_usage(answer: dict[str, Any]) -> Usage | None:
     return _usage(usage | {"": 0}, "prompt_tokens", "") if isinstance(usage, dict) else None
 
 
+def odd_tier(answer: dict[str, Any]) -> str | None:
+    """The tier that an answer says it was served in, where that is not the one we sell.
+
+    An upstream's own settings may choose another one for requests that name none.
+    """
+    tier = answer.get("service_tier")
+    return None if tier in (None, "default", "auto") else f"service_tier={str(tier)[:32]}"
+
+
 def detail(usage: dict[str, Any], of: str, name: str) -> Any:
     """One count of `<of>_details`; 0 where it is not told."""
     details = usage.get(f"{of}_details")

@@ -12,10 +12,10 @@ from typing import Any, Final
 import orjson
 
 from libs.catalogue import Usage
-from services.gateway.meter import UpstreamBrokenError
+from services.gateway.meter import UpstreamBrokenError, noted
 from services.gateway.sse import EventTooLargeError, Splitter
 from services.gateway.surfaces.chat_meter import parsed
-from services.gateway.surfaces.openai_usage import responses_usage
+from services.gateway.surfaces.openai_usage import odd_tier, responses_usage
 from services.gateway.surfaces.whole_meter import answer_of
 
 # Inside a JSON text a quote is escaped, so what a model says can never match these; a schema of
@@ -39,6 +39,7 @@ class ResponsesMeter:
         self.delivered = 0
         self.held = b""
         self.failed = False
+        self.odd: str | None = None
         self.complete = False
         self._splitter = Splitter()
         self._begun = b""
@@ -96,6 +97,7 @@ class ResponsesMeter:
 
     def _read(self, response: dict[str, Any]) -> None:
         self.usage = responses_usage(response)
+        self.odd = noted(odd_tier(response))
         details = response.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
         finish = reason or response.get("status")

@@ -215,3 +215,17 @@ def test_any_cut_gives_the_same_reading(parts: list[bytes], cuts: list[int]):
     reference = meter()
     reference.feed(whole)
     assert (one.delivered, one.finish) == (reference.delivered, reference.finish)
+
+
+@pytest.mark.requirement("PRC-7")
+@pytest.mark.parametrize(
+    ("tier", "odd"),
+    [(None, None), ("default", None), ("auto", None), ("priority", "service_tier=priority")],
+)
+def test_an_answer_of_another_tier_is_noted(tier, odd):
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    answer = {"choices": [{"finish_reason": "stop"}], "usage": usage, "service_tier": tier}
+    whole, streamed = meter(), meter()
+    whole.whole(orjson.dumps(answer))
+    streamed.feed(b"data: " + orjson.dumps(answer | {"choices": []}) + b"\n\n")
+    assert (whole.odd, streamed.odd) == (odd, odd)

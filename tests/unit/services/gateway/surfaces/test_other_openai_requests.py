@@ -58,13 +58,20 @@ def test_a_suffix_is_read_again_with_every_prompt():
 @pytest.mark.requirement("PRC-2")
 def test_a_repeated_prompt_counts_as_output_of_every_choice():
     free = offer(input_pico=0, cached_input_pico=0)
-    body = raw(prompt="x" * 300, n=3, echo=True, max_tokens=0)
+    body = raw(prompt="x" * 300, n=3, echo=True, max_tokens=1)
     parsed = completions.parse(body)
     assert parsed.beside >= 900
     bound = completions.bound(parsed, free)
-    assert (bound.cap, bound.amount == bound.at_least) == (0, True)
-    assert bound.amount == parsed.beside * 2_000_000 * 11 // 10_000
-    assert sent(completions, body, 0)["max_tokens"] == 0
+    assert (bound.cap, bound.amount == bound.at_least) == (1, True)
+    assert bound.amount == (parsed.beside + 3) * 2_000_000 * 11 // 10_000
+
+
+@pytest.mark.requirement("PRC-2")
+def test_a_cap_of_nothing_is_no_cap():
+    """An upstream that takes 0 for "not given" would not be capped at all."""
+    with pytest.raises(Refusal) as refused:
+        completions.parse(raw(prompt="x", max_tokens=0))
+    assert (refused.value.status, refused.value.param) == (400, "max_tokens")
 
 
 @pytest.mark.requirement("PRC-2")
