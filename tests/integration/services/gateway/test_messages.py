@@ -302,3 +302,10 @@ class TestCounting:
         script(provider, **broken)
         answer = await ask(gateway, key, path=COUNT)
         assert (answer.status_code, error(answer)["type"]) == (502, "api_error")
+
+
+async def test_a_body_over_the_limit_is_anthropics_413(gateway, key):
+    limit = gateway.worker.gateway.catalogue.gateway.body_max
+    headers = {"x-api-key": key, "anthropic-version": VERSION}
+    answer = await gateway.http.post("/v1/messages", content=b" " * (limit + 1), headers=headers)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (413, "request_too_large")

@@ -216,3 +216,18 @@ async def test_the_sdk_raises_what_was_refused(client):
         "unsupported_parameter",
         "previous_response_id",
     )
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_a_body_that_is_not_taken_has_its_code_and_costs_nothing(
+    gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider, path: str
+):
+    headers = {"authorization": f"Bearer {ledger.key(ledger.account(DOLLAR))}"}
+    body = orjson.dumps({"model": "swift-1"} | CALLS[path])
+    too_large = b" " * gateway.worker.gateway.catalogue.gateway.body_max + body
+    told = []
+    for content, more in ((too_large, {}), (body, {"content-encoding": "gzip"})):
+        answer = await gateway.http.post(path, content=content, headers=headers | more)
+        told.append((answer.status_code, answer.json()["error"]["code"]))
+    assert told == [(413, "request_too_large"), (415, "unsupported_encoding")]
+    assert (provider.record.calls, ledger.sent) == ([], [])
