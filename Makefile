@@ -8,7 +8,7 @@ JUNIT := build/junit.xml
 PURE := tests/unit/libs/events tests/unit/services/ledger tests/seeded/test_rules_follow_the_tiny_model.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sdks demo test check compiled guards bench simulate requirements schemas lock
+.PHONY: help setup sdks demo test check form types compiled guards bench simulate requirements schemas lock
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -28,7 +28,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FAREBOX_DEMO_EXIT=1: then exit)
 	@$(PY) -m farebox.main demo
 
-test: check sdks ## Everything that must hold: checks, all tests on real servers, requirements
+test: setup ## Everything that must hold: checks, all tests on real servers, requirements
+	@$(MAKE) --no-print-directory -j3 form types sdks
 	@mkdir -p $(dir $(JUNIT))
 	$(PY) -m pytest -n 3 --dist loadfile --junitxml=$(JUNIT)
 	@$(MAKE) --no-print-directory requirements
@@ -37,11 +38,16 @@ sdks: setup ## Install the official SDKs that the tests call with (at once when 
 	@$(PY) -m tests.sdk.install
 
 check: setup ## Format, lint, types, borders between modules, rules of the tree
+	@$(MAKE) --no-print-directory -j2 form types
+
+form: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PY) -m pytest -q tests/tidy
+
+types: setup
+	$(BIN)/mypy
 
 guards: setup ## Remove each guard in a copy: its test must go red
 	$(PY) -m tests.guards
