@@ -24,7 +24,6 @@ SURFACE_PATHS = (
 )
 MODEL_LIST = "/v1/models"
 _OWN_PART = re.compile(r"\{[^}]*\}")
-_LISTENERS = (("gateway", "listen"), ("gateway", "admin_listen"), ("payments", "listen"))
 
 
 def check(values: Values, problems: Problems) -> None:

@@ -26,18 +26,8 @@ class Usage:
     images: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.input_tokens, self.cached_tokens, self.output_tokens) < 0 or self._special < 0:
+        if min([getattr(self, name) for name in self.__slots__]) < 0:
             raise ValueError(f"token counts must not be negative: {self}")
-
-    @property
-    def _special(self) -> int:
-        return min(
-            self.cache_write_tokens,
-            self.cache_write_1h_tokens,
-            self.image_input_tokens,
-            self.image_output_tokens,
-            self.images,
-        )
 
     def counts(self) -> dict[str, int]:
         """The counts for the record: the three of every request, and what else there was."""

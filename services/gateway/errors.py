@@ -66,6 +66,11 @@ def openai_error(refusal: Refusal) -> dict[str, Any]:
     return error | dict(refusal.extra)
 
 
+def plain_status(refusal: Refusal) -> int:
+    """Where a dialect has no status of its own."""
+    return refusal.status
+
+
 def openai_body(refusal: Refusal) -> bytes:
     """The refusal as a whole answer."""
     return orjson.dumps({"error": openai_error(refusal)})

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from starlette.types import Receive, Send
 
 from services.gateway.errors import HeaderList, Refusal
 from services.gateway.headers import json_headers, request_ids
+from services.gateway.limits.rate import Standing
 from services.gateway.pieces import Pieces
 
 _STREAM_HEADERS: Final[HeaderList] = (
@@ -19,11 +21,17 @@ _BODILESS: Final = frozenset({204, 304})
 
 
 class ErrorShape(Protocol):
-    """How a surface tells a refusal."""
+    """How a surface tells a refusal, and how fast its clients may ask."""
 
     def error_body(self, refusal: Refusal) -> bytes: ...
 
     def error_event(self, refusal: Refusal) -> bytes: ...
+
+    def status_of(self, refusal: Refusal) -> int:
+        """The HTTP status; a dialect may have one of its own for what it is about."""
+        ...
+
+    def rate_headers(self, standing: Standing, now: Callable[[], datetime]) -> HeaderList: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ class Exchange:
             return
         body = self._shape.error_body(refusal)
         all_headers = (*json_headers(body), *refusal.headers, *headers, *self._ids)
-        self._begin(_Head(self._status_of(refusal), all_headers, body))
+        self._begin(_Head(self._shape.status_of(refusal), all_headers, body))
 
     def abort(self, refusal: Refusal) -> None:
         """End at once: tell the refusal if nothing was told yet, else break the stream off."""
@@ -118,12 +126,8 @@ class Exchange:
             return
         refusal.request_id = self.request_id
         body = self._shape.error_body(refusal)
-        self._begin(_Head(refusal.status, (*json_headers(body), *self._ids), body))
-
-    def _status_of(self, refusal: Refusal) -> int:
-        """The status of a refusal; a shape may have its own for it as `status_of`."""
-        own = getattr(self._shape, "status_of", None)
-        return refusal.status if own is None else int(own(refusal))
+        status = self._shape.status_of(refusal)
+        self._begin(_Head(status, (*json_headers(body), *self._ids), body))
 
     def _begin(self, head: _Head) -> None:
         if not self._head.done():

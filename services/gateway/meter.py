@@ -32,6 +32,8 @@ class Meter(Protocol):
     delivered: int
     """Bytes of text that came back, for the estimate."""
     held: bytes
+    odd: str | None
+    """How the upstream says it served the request, where that has another price than ours."""
 
     def whole(self, body: bytes) -> None:
         """Read a whole JSON answer.
@@ -64,14 +66,6 @@ def believable(meter: Meter) -> Usage | None:
     """The usage that was reported, unless it says that the text that came back was nothing."""
     usage = meter.usage
     return None if usage and not usage.output_tokens and meter.delivered else usage
-
-
-def oddity(meter: Meter) -> str | None:
-    """How the upstream says it served the request, where that has another price than ours.
-
-    A meter that can read such a thing keeps it as `odd`.
-    """
-    return getattr(meter, "odd", None)
 
 
 def noted(odd: str | None) -> str | None:

@@ -21,17 +21,13 @@ from services.gateway.errors import (
 from services.gateway.headers import header, json_headers, request_ids
 from services.gateway.keys import AuthError, Headers, KeyInfo
 from services.gateway.offers import Offers
+from services.gateway.surfaces.anthropic_errors import anthropic_body
 
 PATH: Final = "/v1/models"
 _OWNER: Final = "farebox"
 # The catalogue does not say since when a model exists; both dialects take their epoch for that.
 _CREATED: Final = 0
 _CREATED_AT: Final = "1970-01-01T00:00:00Z"
-_ANTHROPIC_KINDS: Final = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-}
 
 
 class Keys(Protocol):
@@ -49,7 +45,8 @@ class ModelList:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del receive
-        ids = request_ids(new_id("req"))
+        request_id = new_id("req")
+        ids = request_ids(request_id)
         anthropic = header(scope["headers"], b"anthropic-version") is not None
         name = scope["path"][len(PATH) + 1 :]
         try:
@@ -58,7 +55,8 @@ class ModelList:
             if name and name not in names:
                 raise unknown_item(name)
         except Refusal as refusal:
-            body = _anthropic_error(refusal, ids) if anthropic else openai_body(refusal)
+            refusal.request_id = request_id
+            body = anthropic_body(refusal) if anthropic else openai_body(refusal)
             await _send(send, refusal.status, body, (*refusal.headers, *ids))
             return
         tell = _anthropic_model if anthropic else _openai_model
@@ -92,12 +90,6 @@ def _anthropic_model(name: str) -> dict[str, Any]:
 def _anthropic_list(models: list[dict[str, Any]]) -> dict[str, Any]:
     first, last = (models[index]["id"] if models else None for index in (0, -1))
     return {"data": models, "has_more": False, "first_id": first, "last_id": last}
-
-
-def _anthropic_error(refusal: Refusal, ids: HeaderList) -> bytes:
-    kind = _ANTHROPIC_KINDS.get(refusal.status, "api_error")
-    error = {"type": kind, "message": refusal.message, "details": {"error_code": refusal.code}}
-    return orjson.dumps({"type": "error", "error": error, "request_id": ids[0][1].decode()})
 
 
 async def _send(send: Send, status: int, body: bytes, more: HeaderList) -> None:

@@ -24,11 +24,12 @@ from services.gateway.errors import (
     not_authenticated,
     openai_body,
     openai_event,
+    plain_status,
 )
 from services.gateway.exchange import ErrorShape, Exchange
-from services.gateway.headers import chosen, forwarded
+from services.gateway.headers import forwarded
 from services.gateway.keys import AuthError, KeyInfo
-from services.gateway.limits.headers import ietf_rate_headers, openai_rate_headers
+from services.gateway.limits.headers import ietf_rate_headers
 from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.refusals import limited
 from services.gateway.limits.slots import Slot
@@ -37,7 +38,6 @@ from services.gateway.operations import Call, OperationCall
 from services.gateway.orders import Order
 from services.gateway.pump import Pumps
 from services.gateway.surfaces.anthropic_counting import AnthropicCounting
-from services.gateway.surfaces.anthropic_headers import check_betas
 from services.gateway.surfaces.protocol import Surface
 from services.gateway.tags import tags_of
 from services.gateway.tracing import traceparent
@@ -50,6 +50,7 @@ class OpenAIErrors:
 
     error_body = staticmethod(openai_body)
     error_event = staticmethod(openai_event)
+    status_of = staticmethod(plain_status)
     rate_headers = staticmethod(ietf_rate_headers)
 
 
@@ -84,8 +85,7 @@ class PaidRequests:
             order = _order(scope, key, res, offer.name, surface.name)
             if under:
                 order = replace(order, unit=offer.unit, attached_to=under)
-            headers = chosen(scope["headers"], surface.passes)
-            check_betas(headers)
+            headers = surface.forwards(scope["headers"])
             job = Completion(self._means, surface, parsed, offer, order, headers)
             return partial(self._pumps.start, job), parsed.stream
 
@@ -130,8 +130,7 @@ class PaidRequests:
         def call(key: KeyInfo, raw: bytes, _res: str, under: str | None) -> Work:
             model, fields = surface.parse(raw)
             candidate = self._offer(key, model, surface.shape, under).candidates[0]
-            headers = chosen(scope["headers"], surface.passes)
-            check_betas(headers)
+            headers = surface.forwards(scope["headers"])
             free = FreeCall(
                 self._means.upstreams,
                 candidate,
@@ -190,8 +189,7 @@ class PaidRequests:
         plan = self._gateway.catalogue.plans.get(key.plan)
         limits = DEFAULT_LIMITS if plan is None else plan.limits
         admission = await self._limiter.admit(key.account_id, limits, exchange.request_id)
-        rate_headers = getattr(shape, "rate_headers", openai_rate_headers)
-        exchange.also(rate_headers(admission.standing, self._gateway.clock.now))
+        exchange.also(shape.rate_headers(admission.standing, self._gateway.clock.now))
         if admission.refused is not None:
             raise limited(admission, limits)
         return admission.slot

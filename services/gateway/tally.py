@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from libs.catalogue import Usage
 from services.gateway.estimate import Bound, estimated_usage
-from services.gateway.meter import Meter, believable, oddity
+from services.gateway.meter import Meter, believable
 from services.gateway.offers import Candidate, Offer
 from services.gateway.orders import Settlement
 
@@ -49,7 +49,7 @@ class Tally:
         self, usage: Usage, meter: Meter, candidate: Candidate, *, actual: bool
     ) -> Settlement:
         charge = self.offer.charge(usage, candidate)
-        told = (actual or self.bound.by_piece) and not oddity(meter)
+        told = (actual or self.bound.by_piece) and meter.odd is None
         return Settlement(
             charge=charge.charge,
             margin=charge.margin,

@@ -7,9 +7,6 @@ from typing import Final
 from services.gateway.errors import HeaderList
 from services.gateway.limits.rate import Standing
 
-RateHeaders = Callable[[Standing, Callable[[], datetime]], HeaderList]
-"""From a standing and the time of day to headers. A surface may have its own as `rate_headers`."""
-
 _HOUR: Final = 3_600_000
 _MINUTE: Final = 60_000
 

@@ -1,11 +1,12 @@
 """The headers of Anthropic's API that pass, and which betas they may ask for (PRC-7)."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from services.gateway.errors import unsupported
+from services.gateway.headers import chosen
+from services.gateway.keys import Headers
 
-PASSES: Final = frozenset({b"anthropic-version", b"anthropic-beta"})
+_PASSES: Final = frozenset({b"anthropic-version", b"anthropic-beta"})
 _BETA: Final = "anthropic-beta"
 
 SOLD_BETAS: Final = frozenset(
@@ -23,9 +24,11 @@ SOLD_BETAS: Final = frozenset(
 """Betas that cannot change the price in a way that the bound does not cover."""
 
 
-def check_betas(headers: Mapping[str, str]) -> None:
-    """Refuse a beta that is not sold; raises Refusal with its name."""
-    for name in headers.get(_BETA, "").split(","):
+def forwarded(headers: Headers) -> dict[str, str]:
+    """The client's headers that go on; raises Refusal for a beta that is not sold, by its name."""
+    passing = chosen(headers, _PASSES)
+    for name in passing.get(_BETA, "").split(","):
         if name.strip() and name.strip() not in SOLD_BETAS:
             message = f"'{name.strip()[:64]}' may change the price, or escape the bound."
             raise unsupported(_BETA, message)
+    return passing

@@ -7,6 +7,7 @@ import orjson
 from libs.catalogue import Usage
 from services.gateway.errors import Refusal, invalid, unsupported
 from services.gateway.estimate import Bound, text_bound
+from services.gateway.keys import Headers
 from services.gateway.limits.headers import anthropic_rate_headers
 from services.gateway.meter import Meter
 from services.gateway.offers import Candidate, Offer
@@ -21,7 +22,7 @@ from services.gateway.surfaces.anthropic_fields import (
     check_message,
     client_tools,
 )
-from services.gateway.surfaces.anthropic_headers import PASSES
+from services.gateway.surfaces.anthropic_headers import forwarded
 from services.gateway.surfaces.anthropic_meter import MessageMeter
 from services.gateway.surfaces.normal_form import normal_size
 from services.gateway.surfaces.openai_fields import compacted, count_of, json_object, model_of
@@ -32,10 +33,12 @@ class AnthropicDialect:
     """Messages in, and errors as the official Anthropic SDKs read them."""
 
     shape = "anthropic"
-    passes = PASSES
     rate_headers = staticmethod(anthropic_rate_headers)
 
     status_of = staticmethod(anthropic_status)
+
+    def forwards(self, headers: Headers) -> dict[str, str]:
+        return forwarded(headers)
 
     def error_body(self, refusal: Refusal) -> bytes:
         return anthropic_body(refusal)

@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 import orjson
 
 from libs.catalogue import Usage
-from services.gateway.errors import Refusal, openai_body, openai_event, unsupported
+from services.gateway.errors import Refusal, openai_body, openai_event, plain_status, unsupported
 from services.gateway.estimate import Bound, text_bound
+from services.gateway.keys import Headers
+from services.gateway.limits.headers import openai_rate_headers
 from services.gateway.meter import Meter
 from services.gateway.offers import Candidate, Offer
 from services.gateway.surfaces.normal_form import text_size
@@ -19,7 +21,8 @@ class OpenAIDialect:
     """Tokens in, tokens out, and errors as the official OpenAI SDKs read them."""
 
     shape = "openai"
-    passes: frozenset[bytes] = frozenset()
+    status_of = staticmethod(plain_status)
+    rate_headers = staticmethod(openai_rate_headers)
     caps: ClassVar[tuple[str, ...]]
     """The fields that cap the output; without one of them the first is added."""
     carrier: ClassVar[str] = ""
@@ -53,6 +56,10 @@ class OpenAIDialect:
     def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
         message = f"no answer to this grows while it runs: {parsed.model} {meter} {usage}"
         raise AssertionError(message)
+
+    def forwards(self, headers: Headers) -> dict[str, str]:
+        del headers
+        return {}
 
     def error_body(self, refusal: Refusal) -> bytes:
         return openai_body(refusal)

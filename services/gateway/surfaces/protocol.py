@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from libs.catalogue import Usage
 from libs.catalogue.images import Size
-from services.gateway.errors import Refusal
 from services.gateway.estimate import Bound
+from services.gateway.exchange import ErrorShape
+from services.gateway.keys import Headers
 from services.gateway.meter import Meter
 from services.gateway.offers import Candidate, Offer
 
@@ -40,7 +41,7 @@ class Parsed:
     """Output tokens of all choices together that no cap holds back."""
 
 
-class Surface(Protocol):
+class Surface(ErrorShape, Protocol):
     """One dialect: its place, its requests, its answers, its errors.
 
     One that tells rates in other headers than OpenAI's has `rate_headers` too, a function of
@@ -52,8 +53,6 @@ class Surface(Protocol):
     shape: str
     """The shape of upstreams that speak this dialect: `shape` of farebox.toml."""
     upstream_path: str
-    passes: frozenset[bytes]
-    """The client's headers, lower-case, that go on to the upstream."""
 
     def parse(self, raw: bytes) -> Parsed:
         """Understand a request body.
@@ -71,6 +70,14 @@ class Surface(Protocol):
         """The body for a candidate: its own model name, and the cap that was reserved."""
         ...
 
+    def forwards(self, headers: Headers) -> dict[str, str]:
+        """The client's headers that go on to the upstream.
+
+        Raises:
+            Refusal: one of them asks for what cannot be bounded.
+        """
+        ...
+
     def meter(self, parsed: Parsed) -> Meter: ...
 
     def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
@@ -79,7 +86,3 @@ class Surface(Protocol):
         `usage` is what is charged: it is told where the client asked for it or expects it.
         """
         ...
-
-    def error_body(self, refusal: Refusal) -> bytes: ...
-
-    def error_event(self, refusal: Refusal) -> bytes: ...

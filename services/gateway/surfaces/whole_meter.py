@@ -31,6 +31,7 @@ class WholeMeter:
         self.delivered = 0
         self.held = b""
         self.failed = False
+        self.odd: str | None = None
         self.complete = True
         self._read = read
 

@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
-from services.gateway.errors import Refusal, openai_body, openai_event
+from services.gateway.errors import Refusal, openai_body, openai_event, plain_status
 from services.gateway.exchange import Exchange
 
 
 class Shape:
     error_body = staticmethod(openai_body)
     error_event = staticmethod(openai_event)
+    status_of = staticmethod(plain_status)
 
 
 class Client:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.catalogue import Usage
-from services.gateway.meter import UpstreamBrokenError, oddity
+from services.gateway.meter import UpstreamBrokenError
 from services.gateway.surfaces.anthropic_messages import AnthropicMessages
 from services.gateway.surfaces.anthropic_meter import MessageMeter, usage_of
 
@@ -46,7 +46,7 @@ def test_a_whole_answer_tells_its_usage():
     one = MessageMeter()
     body = {"type": "message", "stop_reason": "tool_use", "usage": USAGE | {"output_tokens": 40}}
     one.whole(orjson.dumps(body))
-    assert (one.usage, one.finish, one.complete, oddity(one)) == (ALL, "tool_use", True, None)
+    assert (one.usage, one.finish, one.complete, one.odd) == (ALL, "tool_use", True, None)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_where_parts_and_sum_of_what_was_cached_differ_nothing_is_free():
 def test_what_was_served_at_another_price_is_noticed(more: dict, odd: str | None):
     one = MessageMeter()
     one.feed(start(USAGE | more) + delta({"output_tokens": 40}))
-    assert oddity(one) == odd
+    assert one.odd == odd
     assert one.usage == ALL
 
 

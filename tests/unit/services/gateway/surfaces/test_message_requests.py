@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from libs.catalogue import Rates, Usage
 from services.gateway.errors import Refusal
 from services.gateway.surfaces.anthropic_fields import HARMLESS
-from services.gateway.surfaces.anthropic_headers import SOLD_BETAS, check_betas
+from services.gateway.surfaces.anthropic_headers import SOLD_BETAS
 from services.gateway.surfaces.anthropic_messages import AnthropicMessages
 from tests.unit.services.gateway.offering import offer
 
@@ -337,10 +337,11 @@ def bounded_or_refused(body: bytes):
 
 @pytest.mark.requirement("PRC-7")
 def test_only_betas_that_cost_nothing_more_pass():
-    check_betas({})
-    check_betas({"anthropic-beta": ", ".join(SOLD_BETAS)})
+    sold = ", ".join(SOLD_BETAS)
+    assert surface.forwards([(b"cookie", b"c")]) == {}
+    assert surface.forwards([(b"anthropic-beta", sold.encode())]) == {"anthropic-beta": sold}
     for beta in ("context-1m-2025-08-07", "fast-mode-2026-02-01", "never-heard-of"):
         with pytest.raises(Refusal) as caught:
-            check_betas({"anthropic-beta": f"prompt-caching-2024-07-31,{beta}"})
+            surface.forwards([(b"anthropic-beta", f"prompt-caching-2024-07-31,{beta}".encode())])
         assert caught.value.param == "anthropic-beta"
         assert beta in caught.value.message
