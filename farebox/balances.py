@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import httpx
 
+from farebox.admin_client import TIMEOUT_S
 from libs.events.ids import account_for_external_id
 from libs.events.money import parse_decimal
 
 _NEEDED: Final = ("external_id", "plan", "amount")
 _KNOWN: Final = (*_NEEDED, "reference", "note", "expires_at")
-_TIMEOUT_S: Final = 15.0
 
 
 class BalancesRefused(Exception):
@@ -79,7 +79,7 @@ def read_rows(file: Path) -> list[Row]:
 def admin_client(url: str, token: str) -> httpx.Client:
     """A client of the admin API; the caller closes it."""
     headers = {"authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=f"{url}/admin/v1", headers=headers, timeout=_TIMEOUT_S)
+    return httpx.Client(base_url=f"{url}/admin/v1", headers=headers, timeout=TIMEOUT_S)
 
 
 class Import:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from farebox.admin_client import fail
+
 if TYPE_CHECKING:
     import httpx
 
@@ -37,8 +39,7 @@ def import_balances(
 
     api = context.obj
     if not api.token:
-        typer.echo("farebox admin: set FAREBOX_ADMIN_TOKEN or give --token", err=True)
-        raise typer.Exit(2)
+        fail("set FAREBOX_ADMIN_TOKEN or give --token", status=2)
     try:
         rows = read_rows(file)
     except BalancesRefused as error:

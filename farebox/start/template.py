@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from farebox.start.answers import Answers
+from farebox.start.answers import Answers, Provider
 
 _HEAD: Final = """\
 # farebox.toml: what is sold, at which price, through which upstream. Amounts are strings, ratios
@@ -23,11 +23,6 @@ input = "{input}"
 output = "{output}"
 max_input = 2_000_000
 max_output = 128_000
-
-[models."{item}"]                     # the name your customers send
-rule = "cost_plus"                    # what the upstream charges, and the plan's margin
-routes = ["{name}/{item}"]            # upstream and the name it knows the model by
-default_max_output = 4096             # output cap sent upstream when the client gives none
 """
 _OWN: Final = """\
 # The model runs on your own machines: its limits stand here, its price below. max_input must not be
@@ -35,11 +30,17 @@ _OWN: Final = """\
 [upstreams.{name}.prices."{item}"]
 max_input = 2_000_000
 max_output = 128_000
-
-[models."{item}"]                     # the name your customers send
+"""
+_COST_PLUS: Final = """\
+rule = "cost_plus"                    # what the upstream charges, and the plan's margin
+"""
+_RETAIL: Final = """\
 rule = "retail"                       # your own prices, per million tokens
 retail = {{ USD = {{ input = "{input}", output = "{output}" }} }}
-routes = ["{name}/{item}"]            # upstream and the name it knows the model by
+"""
+_MODEL: Final = """
+[models."{item}"]                     # the name your customers send
+%sroutes = ["{name}/{item}"]            # upstream and the name it knows the model by
 default_max_output = 4096             # output cap sent upstream when the client gives none
 """
 _CALL: Final = """
@@ -80,10 +81,10 @@ FAREBOX_STRIPE_WEBHOOK_SECRET=
 def config_text(answers: Answers) -> str:
     """The farebox.toml of these answers."""
     provider = answers.provider
-    shape = _HEAD + (_CALL if provider.shape == "http" else _OWN if provider.own else _BOUGHT)
+    text = _HEAD + _sold(provider) + _PLAN
     operation = answers.item.strip("/").replace("/", "-").replace(".", "-").replace("_", "-")
     pack_name = f"usd-{answers.pack.replace('.', '-')}"
-    return (shape + _PLAN).format(
+    return text.format(
         name=provider.name,
         shape=provider.shape,
         base_url=answers.base_url,
@@ -105,6 +106,14 @@ def _margin(answers: Answers) -> str:
         return ""
     percent = f"{answers.margin_bps / 100:g}"
     return f"margin_bps = {answers.margin_bps:<26}# {percent} % over cost\n"
+
+
+def _sold(provider: Provider) -> str:
+    if provider.shape == "http":
+        return _CALL
+    if provider.own:
+        return _OWN + _MODEL % _RETAIL
+    return _BOUGHT + _MODEL % _COST_PLUS
 
 
 def env_text(answers: Answers, key: str = "") -> str:

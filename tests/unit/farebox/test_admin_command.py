@@ -1,57 +1,11 @@
 """`farebox admin` against the real admin API on a real socket, over a ledger in memory."""
 
-import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from farebox.admin import app
-from libs.catalogue import parse
 from libs.events.ids import new_id
-from services.gateway.admin.api import admin_api
-from services.gateway.admin.context import Admin
-from services.gateway.admin.roles import holders, operators
-from services.gateway.server import listen, serving
-from tests.support.catalogue import EXAMPLE
+from services.gateway.server import listen
+from tests.support.admin_command import Operator, serve
 from tests.support.ledger_in_memory import LedgerInMemory
-
-TOKEN = "operator-token"
-
-
-@dataclass
-class Operator:
-    ledger: LedgerInMemory
-    url: str
-
-    async def run(self, *arguments: str, **environment: str) -> Result:
-        env = {"FAREBOX_ADMIN_URL": self.url, "FAREBOX_ADMIN_TOKEN": TOKEN} | environment
-        return await asyncio.to_thread(CliRunner().invoke, app, list(arguments), env=env)
-
-    async def json(self, *arguments: str) -> dict:
-        result = await self.run(*arguments, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-
-@contextlib.asynccontextmanager
-async def serve(app_) -> AsyncIterator[str]:
-    with listen(("127.0.0.1", 0), shared=False) as listening:
-        async with serving(app_, listening, grace_s=1):
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
-@pytest.fixture
-async def operator() -> AsyncIterator[Operator]:
-    ledger = LedgerInMemory("admin")
-    async with serve(
-        admin_api(Admin(parse(EXAMPLE), ledger, None), holders(operators(TOKEN)))
-    ) as url:
-        yield Operator(ledger, url)
 
 
 async def test_an_account_is_opened_granted_keyed_frozen_and_shown(operator):

@@ -1,6 +1,7 @@
 """`farebox doctor` on a healthy and on a broken installation: each failure names its fix."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -60,20 +61,14 @@ def folder(tmp_path, provider, monkeypatch):
         os.environ.pop(name, None)
 
 
-class held_ports:  # noqa: N801
+@contextlib.contextmanager
+def held_ports(count):
     """Free ports, told apart by being held at the same time."""
-
-    def __init__(self, count):
-        self.held = [socket.socket() for _ in range(count)]
-
-    def __enter__(self):
-        for each in self.held:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in held:
             each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in self.held]
-
-    def __exit__(self, *_):
-        for each in self.held:
-            each.close()
+        yield [each.getsockname()[1] for each in held]
 
 
 async def doctor(folder, *words):
