@@ -38,6 +38,7 @@ from libs.events.subjects import command as command_subject
 from libs.runtime.broker import open_broker
 from libs.runtime.clock import SystemClock
 from libs.runtime.command_client import CommandClient
+from libs.runtime.ending import beside
 from libs.runtime.health import Health
 from libs.runtime.settings import Settings
 from libs.runtime.supervision import Lifecycle
@@ -180,10 +181,8 @@ async def _failovers(installation: Installation, rounds: int, say: Say) -> dict[
             await ledger.ready()
         async with AsyncExitStack() as stack:
             load = await _loaded(installation, stack)
-            task = asyncio.create_task(load.run())
+            task = await stack.enter_async_context(beside(load.run()))
             figures = {way: await _rounds(way, ledgers, load, task, rounds, say) for way in ENDS}
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
         await _all_in_the_log(installation, load)
     finally:
         for ledger in ledgers:

@@ -12,6 +12,7 @@ from farebox.bench.accounts import Account
 from farebox.bench.commands import Endings, Reserves
 from farebox.bench.histogram import Histogram
 from farebox.bench.wire import NoResponders, Wire
+from libs.runtime.ending import end
 
 BUSY = b'"reply":"Busy"'
 AGAIN_S = 0.05
@@ -61,8 +62,7 @@ class Load:
         try:
             await self._first_of(working, watching)
         finally:
-            for task in (*working, watching):
-                task.cancel()
+            await end(*working, watching)
             await asyncio.gather(*working, watching, return_exceptions=True)
         self._all.merge(self._second)
         return Outcome(

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import uvloop
 
 from libs.runtime import faults
+from libs.runtime.ending import end
 from libs.runtime.logs import setup_logging
 from libs.runtime.settings import Settings
 
@@ -20,9 +21,8 @@ S = TypeVar("S", bound=Settings)
 
 CLEAN_UP_S = 15.0
 """How long a service may take to clean up before its process is ended."""
-CANCEL_TRIES = 5
-CANCEL_AGAIN_S = 0.05
-"""How soon tasks that have to end together are told again."""
+CANCEL_S = 5.0
+"""How long a task is told to end before the process ends without it."""
 
 
 class Lifecycle:
@@ -56,37 +56,21 @@ class Lifecycle:
     async def close(self) -> bool:
         """Cancel every task still running, last started first, and wait for each to end.
 
-        A task whose clean-up fails can lose its cancellation in that failure, so it is told again.
-        False when one of them still runs after ``CANCEL_TRIES`` seconds.
+        False when one of them still runs after ``CANCEL_S`` seconds.
         """
-        ended = True
-        for task in reversed(self._tasks[:]):
-            for _ in range(CANCEL_TRIES):
-                task.cancel()
-                await asyncio.wait([task], timeout=1.0)
-                if task.done():
-                    break
-            else:
-                self.die(f"task {task.get_name()} resists its end")
-                ended = False
+        ended = [await self.end([task]) for task in reversed(self._tasks[:])]
         self._tasks.clear()
-        return ended
+        return all(ended)
 
-    async def end(self, tasks: Collection[asyncio.Task[Any]]) -> None:
+    async def end(self, tasks: Collection[asyncio.Task[Any]]) -> bool:
         """Cancel some of the tasks and wait until each has ended, while the process goes on.
 
-        They are told again and again: a cancellation that comes together with what a task waits
-        for can get lost (asyncio.wait_for of Python 3.11, and with it every request of nats-py).
-        One that resists for ``CANCEL_TRIES`` seconds ends the process.
+        One that resists for ``CANCEL_S`` seconds ends the process; False then.
         """
-        deadline = asyncio.get_running_loop().time() + CANCEL_TRIES
-        while left := [task for task in tasks if not task.done()]:
-            if asyncio.get_running_loop().time() > deadline:
-                self.die(f"task {left[0].get_name()} resists its end")
-                return
-            for task in left:
-                task.cancel()
-            await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+        for task in await end(*tasks, within_s=CANCEL_S):
+            self.die(f"task {task.get_name()} resists its end")
+            return False
+        return True
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         with contextlib.suppress(ValueError):

@@ -89,15 +89,10 @@ async def serve(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
             feed = KeyFeed(broker.connection, cache, partitions=partitions, clock=clock)
             work["keys"] = feed.run()
         for name, job in work.items():
-            stack.push_async_callback(_ended, lifecycle.spawn(job, name))
+            stack.push_async_callback(lifecycle.end, [lifecycle.spawn(job, name)])
         await stack.enter_async_context(worker.serving(listening))
         await stack.enter_async_context(serve_health(settings, health, lifecycle, {"http": port}))
         await lifecycle.stopping.wait()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 @dataclass(frozen=True)

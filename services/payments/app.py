@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 from faststream.nats import NatsBroker
@@ -111,29 +111,31 @@ class _Work:
     @contextlib.asynccontextmanager
     async def running(self, lifecycle: Lifecycle) -> AsyncIterator[None]:
         """Run beside the caller; cancelled, and waited for, before connections are closed."""
-        task = lifecycle.spawn(self._run(), "workers")
+        tasks: list[asyncio.Task[None]] = []
+
+        async def start() -> None:
+            await self._hear_ledger()
+            tasks.extend(lifecycle.spawn(work, name) for name, work in self._works())
+
+        tasks.append(lifecycle.spawn(start(), "start"))
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait({task})
+            await lifecycle.end(tasks[:1])  # then nothing is started any more
+            await lifecycle.end(tasks)
 
-    async def _run(self) -> None:
-        await self._hear_ledger()
+    def _works(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         settings, parts = self._settings, self._parts
-        async with asyncio.TaskGroup() as together:
-            for pull in self._pulls:
-                together.create_task(pull.run())
-            together.create_task(
-                keep_running(parts.worker.run_due, parts.inbox_filled, settings.inbox_tick_s)
-            )
-            together.create_task(
-                keep_running(
-                    parts.collector.run_due, parts.attempts_filled, settings.collect_tick_s
-                )
-            )
-            together.create_task(parts.reconciler.keep_running())
-            together.create_task(self._gauges.keep_running())
+        for partition, pull in enumerate(self._pulls):
+            yield f"events-{partition}", pull.run()
+        inbox = keep_running(parts.worker.run_due, parts.inbox_filled, settings.inbox_tick_s)
+        yield "inbox", inbox
+        collect = keep_running(
+            parts.collector.run_due, parts.attempts_filled, settings.collect_tick_s
+        )
+        yield "collect", collect
+        yield "reconcile", parts.reconciler.keep_running()
+        yield "gauges", self._gauges.keep_running()
 
     async def _hear_ledger(self) -> None:
         """Wait for the ledger; InstallationMismatch ends the process."""

@@ -1,12 +1,12 @@
 """A consumer of the real streams, with the real ledger behind it, that writes down what it applied."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import asyncpg
 
+from libs.runtime.ending import beside
 from libs.runtime.gap import gap_reader, incarnation_reader
 from libs.runtime.pull import Apply, LedgerPull
 from tests.support.database import Database
@@ -104,9 +104,5 @@ async def following(
             fetch_gap=gap_reader(client, 0),
             fetch_incarnations=incarnation_reader(client, 0),
         )
-        task = asyncio.create_task(pull.run())
-        try:
+        async with beside(pull.run()):
             yield pull
-        finally:
-            task.cancel()
-            await asyncio.wait([task])

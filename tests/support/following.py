@@ -1,6 +1,5 @@
 """A stream, a database, and processes that follow the one into the other."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from libs.events import subjects
 from libs.events.codec import canonical
 from libs.events.ids import new_id
 from libs.runtime.atomic_publish import publish_atomic
+from libs.runtime.ending import beside
 from libs.runtime.positions import Incarnation
 from libs.runtime.pull import Apply, LedgerPull
 from tests.support import waiting
@@ -130,10 +130,6 @@ class Following:
                 fetch_gap=fetch_gap or self.fetch_gap,
                 fetch_incarnations=self.fetch_incarnations,
             )
-            task = asyncio.create_task(made.run())
-            try:
+            async with beside(made.run()) as task:
                 yield made
-            finally:
-                task.cancel()
-                await asyncio.wait([task])
-                assert task.cancelled(), "nothing but a cancel ends it"
+            assert task.cancelled(), "nothing but a cancel ends it"

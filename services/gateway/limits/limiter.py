@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from libs.catalogue import Limits
 from libs.runtime import metrics
 from libs.runtime.clock import Clock
+from libs.runtime.ending import beside
 from services.gateway.limits.away import RedisAwayError
 from services.gateway.limits.buckets import Buckets
 from services.gateway.limits.rate import Standing, standing
@@ -119,10 +120,5 @@ async def open_limiter(clock: Clock, redis_url: str, *, timeout_s: float) -> Asy
     from services.gateway.limits.shared import SharedLimits  # noqa: PLC0415
 
     shared = limiter.shared = SharedLimits(redis_url, limiter.slots.all, timeout_s=timeout_s)
-    keeping = asyncio.create_task(shared.run(), name="limits on Redis")
-    try:
+    async with contextlib.aclosing(shared), beside(shared.run()):
         yield limiter
-    finally:
-        keeping.cancel()
-        await asyncio.wait({keeping})
-        await shared.close()

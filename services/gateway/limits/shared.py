@@ -83,7 +83,7 @@ class SharedLimits:
             if await self._came():
                 log.warning("limits are shared again: Redis answers")
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._line.close()
 
     async def ask(self, account_id: str, limits: Limits, request_id: str) -> Verdict:

@@ -1,6 +1,5 @@
 """Changes of keys are heard within moments, and deafness is noticed (on a real NATS server)."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
@@ -11,6 +10,7 @@ from deploy.local.stack import LocalStack
 from libs.events.ids import new_id
 from libs.events.subjects import event
 from libs.runtime.clock import SystemClock
+from libs.runtime.ending import beside
 from libs.runtime.positions import Incarnation
 from libs.runtime.streams import recreate
 from services.gateway.key_cache import KeyCache
@@ -61,11 +61,9 @@ async def cache(client: Client) -> AsyncIterator[Hearing]:
     """A cache that is being told of changes."""
     hearing = Hearing()
     feed = KeyFeed(client, hearing, partitions=PARTITIONS, clock=SystemClock())
-    task = asyncio.create_task(feed.run())
-    await until(lambda: hearing.listening)
-    yield hearing
-    task.cancel()
-    await asyncio.wait({task})
+    async with beside(feed.run()):
+        await until(lambda: hearing.listening)
+        yield hearing
 
 
 async def tell(relay: Client, partition: int, type_name: str, position: int = 1) -> str:

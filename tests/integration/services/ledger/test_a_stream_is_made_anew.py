@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from libs.events.ids import new_id
+from libs.runtime.ending import beside
 from libs.runtime.positions import Incarnation
 from libs.runtime.streams import mark, provision
 from services.ledger import stream_rebuild
@@ -88,16 +89,14 @@ class Place:
 
         async with connected(self.stack, "ledger") as nc:
             relay = Relay(0, nc, connect, poll_s=0.05, pace_s=0, want=lives)
-            relaying = asyncio.create_task(relay.run())
-            working = asyncio.create_task(writer.run(drained))
-            try:
-                yield relay
-            finally:
-                drained.set()
-                self.bench.writer.queue.wake()
-                await working
-                relaying.cancel()
-                await asyncio.gather(relaying, return_exceptions=True)
+            async with beside(relay.run()):
+                working = asyncio.create_task(writer.run(drained))
+                try:
+                    yield relay
+                finally:
+                    drained.set()
+                    self.bench.writer.queue.wake()
+                    await working
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """One follower a partition: in order, exactly once, never past what it could not apply."""
 
-import asyncio
 import itertools
 from contextlib import asynccontextmanager
 
@@ -8,6 +7,7 @@ import asyncpg
 import orjson
 import pytest
 
+from libs.runtime.ending import beside
 from services.ledger import follower as following
 from services.ledger.follower import LOCK_SPACE, Follower
 from services.ledger.projections.projector import NAMES
@@ -57,12 +57,8 @@ async def following_log(database, partition=0, *, batch=500, quarantine=None):
 
     made = Follower(partition, connect, quarantine or keep, batch=batch, poll_s=0.01)
     made.poison = poison
-    task = asyncio.create_task(made.run())
-    try:
+    async with beside(made.run()):
         yield made
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def write(database, builder):

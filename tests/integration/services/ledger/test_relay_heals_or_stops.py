@@ -1,6 +1,5 @@
 """The stream is a copy: what it lost is published again, what contradicts the log stops the relay."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from libs.events.ids import new_id
 from libs.runtime import metrics
+from libs.runtime.ending import beside
 from libs.runtime.streams import provision
 from services.ledger.relay import Relay
 from tests.support.database import PARTITIONS
@@ -43,12 +43,8 @@ async def relaying(database: Any, stack: Any, pace_s: float = 0) -> AsyncIterato
 
     async with connected(stack, "ledger") as nc:
         relay = Relay(0, nc, connect, poll_s=0.05, pace_s=pace_s)
-        task = asyncio.create_task(relay.run())
-        try:
+        async with beside(relay.run()):
             yield relay
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 async def stream_end(stack: Any) -> int:

@@ -1,10 +1,10 @@
 """RCH-2: NATS fires one sweep per interval, whatever the number of processes."""
 
 import asyncio
-import contextlib
 
 import pytest
 
+from libs.runtime.ending import beside
 from services.recharge import sweep as module
 from services.recharge.sweep import SCHEDULE, Sweep
 from tests.support.nats import Refusals, connected
@@ -22,17 +22,6 @@ async def many(runs, count):
         return len(runs) >= count
 
     await eventually(enough, what=f"{count} sweeps")
-
-
-@contextlib.asynccontextmanager
-async def following(sweep):
-    task = asyncio.create_task(sweep.follow())
-    try:
-        yield
-    finally:
-        while not task.done():  # Python 3.11 loses a cancellation that meets a result
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.5)
 
 
 async def scheduled(stack):
@@ -54,7 +43,7 @@ async def test_two_processes_schedule_one_sweep_and_share_its_runs(streams):
             await sweep.schedule()
         first = await scheduled(streams)
         assert first[1] == "@every 1s"
-        async with following(sweeps[0]), following(sweeps[1]):
+        async with beside(sweeps[0].follow()), beside(sweeps[1].follow()):
             await many(runs, 3)
         await sweeps[1].schedule()
     assert (await scheduled(streams)) == first, "the phase of a schedule that is there stays"
@@ -67,7 +56,7 @@ async def test_another_interval_takes_the_place_of_the_old_one(streams):
     runs = Runs()
     async with connected(streams, "recharge") as nc:
         await Sweep(nc, runs.run, every_s=1).schedule()
-        async with following(Sweep(nc, runs.run, every_s=2)):
+        async with beside(Sweep(nc, runs.run, every_s=2).follow()):
             await many(runs, 1)
 
             async def replaced():
@@ -87,7 +76,7 @@ async def test_a_run_that_breaks_is_not_taken_as_done(streams):
         await sweep.schedule()
         with pytest.raises(LookupError):
             await asyncio.wait_for(sweep.follow(), 10)
-        async with following(Sweep(nc, runs.run, every_s=1)):
+        async with beside(Sweep(nc, runs.run, every_s=1).follow()):
             await many(runs, 1)
 
 
@@ -104,7 +93,7 @@ async def test_status_messages_of_old_fetches_do_not_hold_up_the_end(streams, mo
                     await other.publish(sub.subject, headers={"Status": "408"})
             return False
 
-        async with following(Sweep(nc, Runs().run, every_s=60)):
+        async with beside(Sweep(nc, Runs().run, every_s=60).follow()):
             await eventually(uncounted, what="a message that is never counted as done")
         ending = asyncio.create_task(nc.drain())
         done, _ = await asyncio.wait({ending}, timeout=3)
