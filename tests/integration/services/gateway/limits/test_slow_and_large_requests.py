@@ -26,6 +26,15 @@ pytestmark = [
     pytest.mark.parametrize("stream", [False, True], ids=["json", "events"]),
 ]
 BODY_MAX = 8 * 1024 * 1024
+PATHS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/images/generations",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +68,17 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str):
         self.reader, self.writer, self._key = reader, writer, key
 
-    def begin(self, *headers: str) -> None:
-        lines = ["POST /v1/chat/completions HTTP/1.1", "host: a"]
+    def begin(self, *headers: str, path: str = "/v1/chat/completions") -> None:
+        lines = [f"POST {path} HTTP/1.1", "host: a"]
         lines += [f"authorization: Bearer {self._key}", *headers, "", ""]
         self.writer.write("\r\n".join(lines).encode())
 
     async def answer(self) -> tuple[int, str]:
-        """Status, and the code of the error."""
+        """Status, and the code of the error; of Anthropic's errors their type."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        found = orjson.loads(await self.reader.readexactly(size))
-        return int(head.split(b" ")[1]), found["error"]["code"]
+        error = orjson.loads(await self.reader.readexactly(size))["error"]
+        return int(head.split(b" ")[1]), error.get("code") or error["type"]
 
 
 @contextlib.asynccontextmanager
@@ -123,6 +132,19 @@ class TestRequests:
             sending.cancel()
             await asyncio.wait({sending})
             assert await one.reader.read() == b"", "and the rest is not waited for"
+
+    async def test_a_body_that_does_not_come_is_408_on_every_surface(
+        self, gateway: RunningGateway, stream: bool
+    ):
+        async def told(path: str) -> tuple[int, str]:
+            async with connection(gateway) as one:
+                one.begin("content-length: 1000", path=path)
+                one.writer.write(body(stream=stream))
+                return await one.answer()
+
+        answers = dict(zip(PATHS, await asyncio.gather(*map(told, PATHS)), strict=True))
+        openai, anthropic = (408, "request_timeout"), (408, "invalid_request_error")
+        assert answers == {path: anthropic if "messages" in path else openai for path in PATHS}
 
 
 async def test_an_answer_that_is_not_read_is_charged_and_let_go(
