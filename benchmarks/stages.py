@@ -19,18 +19,19 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from farebox.bench.commands import Reserves, fresh_id
+from farebox.bench.commands import CATALOGUE, Reserves, fresh_id
 from libs.events.subjects import LEDGER_NOW_HEADER
 from libs.events.times import to_text
 from libs.runtime.joined import joined_lines
 from services.ledger.app import collect_rarely
 from services.ledger.batch import Batch, Log
 from services.ledger.command_queue import CommandQueue
+from services.ledger.domain.catalogues import Term
 from services.ledger.domain.state import Account, Grant, Key, Moment
 from services.ledger.intake import Intake
 from services.ledger.load import NOTHING
 from services.ledger.settings import LedgerSettings
-from services.ledger.store import Slot
+from services.ledger.store import NO_STREAM, Slot
 from services.ledger.working_set import WorkingSet
 
 PASSES = 5
@@ -41,6 +42,7 @@ class Bench:
         self.batch_size = batch
         self.settings = LedgerSettings.model_construct(busy_above=10**9, busy_all_above=10**9)
         self.working = WorkingSet(10**6, 100_000)
+        self.working.know({CATALOGUE: Term("")}, NO_STREAM)
         made, heads = Reserves(), []
         for _ in range(accounts):
             account, key = fresh_id(), fresh_id()
@@ -73,6 +75,8 @@ class Bench:
             timed("merge", lambda b=batch: self.working.merge(b.overlay))
             headers = {LEDGER_NOW_HEADER: now.text}
             timed("replies", lambda b=batch, h=headers: joined_lines(b.replies, h))
+            if len(batch.columns.events) != len(pendings):
+                raise AssertionError("a benchmark's command was declined")
             self.position = batch.position
         return {stage: s / len(self.raw) * 1e6 for stage, s in spent.items()}
 
