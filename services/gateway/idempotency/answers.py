@@ -53,8 +53,8 @@ def pack(answer: Answer) -> bytes:
     return orjson.dumps(told | {"headers": headers}) + b"\n" + (head.body or b"")
 
 
-def unpack(raw: bytes) -> Answer:
-    """The answer in these bytes; raises ValueError for what `pack` has not made."""
+def unpack(raw: bytes) -> Answer | None:
+    """The answer in these bytes, None where `pack` has not made them."""
     line, _, body = raw.partition(b"\n")
     try:
         told: dict[str, Any] = orjson.loads(line)
@@ -63,5 +63,5 @@ def unpack(raw: bytes) -> Answer:
         )
         head = Head(int(told["status"]), headers, body)
         return Answer(str(told["id"]), head.status, told["charged"], head)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a kept answer: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

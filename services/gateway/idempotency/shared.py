@@ -44,11 +44,7 @@ class SharedAnswers:
     async def get(self, account_id: str, request_id: str) -> Answer | None:
         """The answer to a request, None when Redis has none or does not say."""
         raw = await self._ask("GET", _name(account_id, request_id))
-        try:
-            return None if raw is None else unpack(raw)
-        except ValueError:
-            log.exception("the kept answer to %s", request_id)
-            return None
+        return None if raw is None else unpack(raw)
 
     async def close(self) -> None:
         """Let go of the connection, after what waits."""

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from libs.events.money import decimal_text
+from libs.runtime.errors import LedgerUnavailable, QueryFailed
 from simulators.provider.app import RunningProvider
 from tests.support.deciding import grant
 from tests.support.gateway import (
@@ -252,3 +253,50 @@ async def test_a_hold_whose_reply_was_lost_is_given_back_and_tried_anew(
     await all_closed(one.ledger)
     assert (await ask(other, key)).status_code == 200
     assert len(provider.record.calls) == len(one.ledger.events("CreditsCharged")) == 1
+
+
+@pytest.mark.requirement("RSV-4")
+async def test_a_hold_that_expired_is_told_and_never_run_again(
+    pair: Pair, provider: RunningProvider
+):
+    """Its gateway was lost, and its settlement may still come: what became of it is not known."""
+    key = customer(pair[0])
+    first = await ask(pair[0], key)
+    [reserved] = pair[0].ledger.events("CreditsReserved")
+    facts = {name: reserved[name] for name in ("key_id", "tags")}
+    facts |= {"state": "expired", "status": None, "charge": "0"}
+    pair[0].ledger.told["request"] = facts
+    refused = await ask(pair[1], key)
+    assert code(refused) == (409, "idempotency_not_replayable")
+    details = refused.json()["error"]["details"]
+    assert (details["state"], details["charged"]) == ("expired", "0.00")
+    assert details["request_id"] == first.headers["x-request-id"]
+    assert len(provider.record.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (QueryFailed("unavailable", "receipts are behind"), 409, "idempotency_in_progress"),
+        (QueryFailed("unknown_request", "not there yet"), 409, "idempotency_in_progress"),
+        (QueryFailed("malformed", "a fault"), 503, "ledger_unavailable"),
+        (LedgerUnavailable("no reader"), 503, "ledger_unavailable"),
+    ],
+)
+async def test_nothing_is_run_while_it_is_not_known_what_became_of_the_first(
+    pair: Pair, provider: RunningProvider, monkeypatch: pytest.MonkeyPatch,
+    error: Exception, status: int, told: str,
+):  # fmt: skip
+    one, other = pair
+    key = customer(one)
+    await ask(one, key)
+    query = one.ledger.query
+
+    async def no_receipt(name: str, data: dict[str, Any], **where: Any) -> dict[str, Any]:
+        if name == "request":
+            raise error
+        return await query(name, data, **where)
+
+    monkeypatch.setattr(one.ledger, "query", no_receipt)
+    assert code(await ask(other, key)) == (status, told)
+    assert len(provider.record.calls) == 1
