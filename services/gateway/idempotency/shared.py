@@ -55,7 +55,9 @@ class SharedAnswers:
     async def _write(self) -> None:
         while self._waiting:
             name, answer = self._waiting.popleft()
-            await self._ask("SET", name, pack(answer), "PX", int(self._keep_s * 1000))
+            kept = await self._ask("SET", name, pack(answer), "PX", int(self._keep_s * 1000))
+            if kept is None:
+                self._waiting.clear()  # nothing waits for a Redis that is away, nor does our end
 
     async def _ask(self, *command: str | bytes | int) -> bytes | None:
         from redis.exceptions import RedisError  # noqa: PLC0415 - as slow as the client itself

@@ -94,6 +94,24 @@ async def test_a_repeat_while_it_runs_is_told_to_come_again(pair: Pair, provider
     assert len(provider.record.calls) == 1
 
 
+async def test_a_client_that_timed_out_gets_the_answer_it_has_paid_for(
+    pair: Pair, provider: RunningProvider
+):
+    gateway, key = pair[0], customer(pair[0])
+    script(provider, hold=True)
+    asking = asyncio.create_task(ask(gateway, key))
+    await until(lambda: provider.record.calls)
+    asking.cancel()
+    await asyncio.wait({asking})
+    provider.record.release()
+    await until(lambda: not gateway.worker.pumps.exchanges())
+    again = await ask(gateway, key)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (200, "true")
+    [charged] = gateway.ledger.events("CreditsCharged")
+    assert again.headers["farebox-charged"] == decimal_text(int(charged["charge"]), "USD")
+    assert len(provider.record.calls) == 1
+
+
 async def test_two_at_the_same_instant_at_two_workers_are_one_call(
     pair: Pair, provider: RunningProvider
 ):
@@ -144,6 +162,22 @@ async def test_a_failure_that_was_charged_nothing_is_tried_anew_anywhere(
     assert len({*released, charged["res"]}) == 4
     assert charged["res"] == answer.headers["x-request-id"]
     assert code(await ask(other, key)) == (409, "idempotency_not_replayable")
+
+
+async def test_a_try_that_may_still_be_held_is_not_followed_by_another(
+    pair: Pair, provider: RunningProvider
+):
+    one = pair[0]
+    key = customer(one)
+    script(provider, status=400)
+    one.ledger.unheard.add("Release")
+    assert (await ask(one, key)).status_code == 400
+    for worker in pair:
+        assert code(await ask(worker, key)) == (409, "idempotency_in_progress")
+    one.ledger.unheard.clear()
+    await one.worker.replay.round()
+    assert (await ask(one, key)).status_code == 200
+    assert len(one.ledger.events("CreditsReserved")) == len(provider.record.calls) == 2
 
 
 async def test_a_declined_request_may_be_repeated_when_there_is_money(
