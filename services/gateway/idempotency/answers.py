@@ -5,10 +5,14 @@ from typing import Any, Final, Self
 
 import orjson
 
+from libs.runtime import metrics
 from services.gateway.errors import HeaderList
 from services.gateway.exchange import Exchange, Head
 
 REPLAYED: Final[HeaderList] = ((b"idempotent-replayed", b"true"),)
+_told_again: Final = metrics.counter(
+    "repeats_told_again_total", "Repeats of requests that got the first one's answer again."
+)
 _OVERHEAD: Final = 1024
 """What a record takes in memory beside its body, at most about."""
 
@@ -39,6 +43,7 @@ class Answer:
     def tell(self, exchange: Exchange) -> None:
         """Answer a repeat as the first request was answered, its id included."""
         assert self.head is not None
+        _told_again.inc()
         exchange.request_id = self.request_id
         headers = (*self.head.headers, *REPLAYED)
         exchange.repeat(replace(self.head, headers=headers))
