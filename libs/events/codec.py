@@ -157,8 +157,10 @@ def _absent(command: Command) -> str | None:
     for message in (command, command.data):
         if len(message.__pydantic_fields_set__) != _field_count(type(message)):
             fields = type(message).model_fields
-            absent = next(name for name in fields if name not in message.model_fields_set)
-            return f"{fields[absent].alias or absent}: field is absent"
+            here = message.model_fields_set | command.data.newer
+            absent = next((name for name in fields if name not in here), None)
+            if absent is not None:
+                return f"{fields[absent].alias or absent}: field is absent"
     return None
 
 

@@ -24,10 +24,11 @@ class CommandData(Message):
     """What a command asks for.
 
     `facts` are the fields that decide: a repeat under the same caller id must have them equal
-    to get the first answer again.
+    to get the first answer again. `newer` are those that senders of an older version do not send.
     """
 
     facts: ClassVar[tuple[str, ...]] = ()
+    newer: ClassVar[frozenset[str]] = frozenset()
 
 
 class Command(Message):

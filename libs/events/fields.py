@@ -148,6 +148,7 @@ Name = Annotated[str, _text("^[ -~]{1,128}$")]
 """An operation, model, route, upstream, surface, plan or pack: printable ASCII."""
 ShortName = Annotated[str, _text("^[ -~]{1,64}$")]
 CallId = Annotated[str, _text("^[A-Za-z0-9_-]{1,64}$")]
+Once = Annotated[str, _text("^[0-9a-f]{32}$")]
 Traceparent = Annotated[str, _text("^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
 Sha256 = Annotated[str, _text("^[0-9a-f]{64}$")]
 ReasonCode = Annotated[str, _text("^[a-z0-9_.:-]{1,64}$")]

@@ -29,6 +29,9 @@ def fingerprint(command: Command) -> bytes:
             body[name] = _plain(value)
         else:
             body[name] = str(value) if is_amount and value is not None else value
+    once = values.get("once")
+    if once is not None:  # who opened a reservation first; else as before there was such a field
+        body["once"] = once
     # As `canonical`, without its search for floats: no field of a command can hold one.
     return hashlib.sha256(orjson.dumps(body, option=CANONICAL)).digest()
 

@@ -16,6 +16,7 @@ from libs.events.fields import (
     Name,
     Nanos,
     NanosOrZero,
+    Once,
     Pico,
     ReasonCode,
     ReservationId,
@@ -29,6 +30,7 @@ from libs.events.subjects import ADMIN, USE
 
 
 class ReserveData(CommandData):
+    newer: ClassVar = frozenset({"once"})
     facts: ClassVar = (
         "key_id",
         "operation",
@@ -52,6 +54,9 @@ class ReserveData(CommandData):
     fee: Fee | None = None
     attached_cost_ceiling: Nanos | None = None
     tags: Tags = Field(default_factory=dict)
+    once: Once | None = None
+    """Drawn anew for each try to open one reservation: who opened it is told its first reply,
+    another a conflict (ADR 24). Counts for the fingerprint where it is given."""
 
 
 class Reserve(Dated):

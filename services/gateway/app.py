@@ -24,6 +24,7 @@ from services.gateway.billing.api import billing_api
 from services.gateway.completion import Means
 from services.gateway.context import Gateway
 from services.gateway.drains import Drains
+from services.gateway.idempotency.claims import open_claims
 from services.gateway.journal import Journal
 from services.gateway.key_cache import KeyCache
 from services.gateway.key_feed import KeyFeed
@@ -174,10 +175,11 @@ async def open_worker(
             open_limiter(
                 gateway.clock, settings.redis_url, timeout_s=settings.redis_timeout_s
             ) as limiter,
+            open_claims(gateway) as claims,
         ):
             means = Means(upstreams, routing, drains, unheld, settings)
             openers = Openers(gateway.ledger)
-            paid = PaidRequests(gateway, means, pumps, limiter, openers)
+            paid = PaidRequests(gateway, means, pumps, limiter, openers, claims)
             rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
             models = ModelList(gateway.keys, paid.offers)
             billing = billing_api(gateway, rate, openers)

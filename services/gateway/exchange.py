@@ -35,8 +35,8 @@ class ErrorShape(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
-    """The beginning of an answer; without a body, events follow."""
+class Head:
+    """The beginning of an answer, without the request's ids; without a body, events follow."""
 
     status: int
     headers: HeaderList
@@ -53,10 +53,10 @@ class Exchange:
         self.request_id = request_id
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
-        self._ids = request_ids(request_id)
+        self._also: HeaderList = ()
         self._shape = shape
         self._stall_s = stall_s
-        self._head: asyncio.Future[_Head] = asyncio.get_running_loop().create_future()
+        self._head: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
         self._pieces = Pieces()
 
     # The pump's side.
@@ -64,6 +64,11 @@ class Exchange:
     @property
     def started(self) -> bool:
         return self._head.done()
+
+    @property
+    def head(self) -> Head | None:
+        """What was told so far."""
+        return self._head.result() if self._head.done() else None
 
     @property
     def full(self) -> bool:
@@ -77,17 +82,21 @@ class Exchange:
 
     def also(self, headers: HeaderList) -> None:
         """Send these with the answer, whatever it will be."""
-        self._ids = (*self._ids, *headers)
+        self._also = (*self._also, *headers)
 
     def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
         """Give the whole answer."""
         if status not in _BODILESS:
             headers = (*headers, (b"content-length", b"%d" % len(body)))
-        self._begin(_Head(status, (*headers, *self._ids), body))
+        self._begin(Head(status, headers, body))
+
+    def repeat(self, head: Head) -> None:
+        """Give a whole answer that was given before."""
+        self._begin(head)
 
     def begin(self, status: int, headers: HeaderList) -> None:
         """Begin a stream; pieces follow."""
-        self._begin(_Head(status, (*headers, *_STREAM_HEADERS, *self._ids), None))
+        self._begin(Head(status, (*headers, *_STREAM_HEADERS), None))
 
     def add(self, piece: bytes) -> None:
         """Hand over a piece, where it is not full."""
@@ -116,8 +125,8 @@ class Exchange:
             self.end()
             return
         body = self._shape.error_body(refusal)
-        all_headers = (*json_headers(body), *refusal.headers, *headers, *self._ids)
-        self._begin(_Head(self._shape.status_of(refusal), all_headers, body))
+        all_headers = (*json_headers(body), *refusal.headers, *headers)
+        self._begin(Head(self._shape.status_of(refusal), all_headers, body))
 
     def abort(self, refusal: Refusal) -> None:
         """End at once: tell the refusal if nothing was told yet, else break the stream off."""
@@ -127,9 +136,9 @@ class Exchange:
         refusal.request_id = self.request_id
         body = self._shape.error_body(refusal)
         status = self._shape.status_of(refusal)
-        self._begin(_Head(status, (*json_headers(body), *self._ids), body))
+        self._begin(Head(status, json_headers(body), body))
 
-    def _begin(self, head: _Head) -> None:
+    def _begin(self, head: Head) -> None:
         if not self._head.done():
             self._head.set_result(head)
 
@@ -150,9 +159,8 @@ class Exchange:
         watcher = asyncio.create_task(self._watch(receive)) if watch else None
         try:
             head = await asyncio.shield(self._head)
-            await send(
-                {"type": "http.response.start", "status": head.status, "headers": head.headers}
-            )
+            headers = (*head.headers, *request_ids(self.request_id), *self._also)
+            await send({"type": "http.response.start", "status": head.status, "headers": headers})
             if head.body is not None:
                 await send({"type": "http.response.body", "body": head.body})
                 return

@@ -31,7 +31,8 @@ class Order:
     `fee` is what the invocation costs beside its price, in its own ledger. `hold_ms` is for how
     long it is held at least, where that may be longer than for others. `affordable` tells the
     output cap that so many nanos would pay for, where the work has one. With `attached_to` it is a
-    call under that reservation: it charges nothing, and `unit` is the catalogue's currency.
+    call under that reservation: it charges nothing, and `unit` is the catalogue's currency. With
+    `once` another may be opening the same reservation: the first of them has it.
     """
 
     res: str
@@ -47,6 +48,7 @@ class Order:
     hold_ms: int = 0
     affordable: Callable[[int], int] | None = field(default=None, compare=False, repr=False)
     attached_to: str | None = None
+    once: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def reserve_command(
             catalogue=catalogue,
             fee=None if order.fee is None else fields.Fee(**asdict(order.fee)),
             tags=dict(order.tags),
+            once=order.once,
         ),
     )
 

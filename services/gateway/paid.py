@@ -28,6 +28,9 @@ from services.gateway.errors import (
 )
 from services.gateway.exchange import ErrorShape, Exchange
 from services.gateway.headers import forwarded
+from services.gateway.idempotency.answers import Answer
+from services.gateway.idempotency.claim import Claim
+from services.gateway.idempotency.claims import Claims, tags_with
 from services.gateway.keys import AuthError, KeyInfo
 from services.gateway.limits.headers import ietf_rate_headers
 from services.gateway.limits.limiter import Limiter
@@ -64,13 +67,20 @@ class PaidRequests:
     """Takes paid requests and starts a pump for each one that may be tried."""
 
     def __init__(
-        self, gateway: Gateway, means: Means, pumps: Pumps, limiter: Limiter, openers: Openers
+        self,
+        gateway: Gateway,
+        means: Means,
+        pumps: Pumps,
+        limiter: Limiter,
+        openers: Openers,
+        claims: Claims,
     ) -> None:
         self._gateway = gateway
         self._means = means
         self._pumps = pumps
         self._limiter = limiter
         self._openers = openers
+        self._claims = claims
         self.offers = Offers(gateway.catalogue)
         self._body_max = gateway.catalogue.gateway.body_max
         self.open = False
@@ -80,14 +90,17 @@ class PaidRequests:
         """Serve one request of a surface."""
 
         def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> Work:
+            claim = self._claims.of(scope, key, raw, under)
+            if isinstance(claim, Answer):
+                return partial(self._again, claim), False
             parsed = surface.parse(raw)
             offer = self._offer(key, parsed.model, surface.shape, under)
-            order = _order(scope, key, res, offer.name, surface.name)
+            order = _order(scope, key, res, offer.name, surface.name, claim)
             if under:
                 order = replace(order, unit=offer.unit, attached_to=under)
             headers = surface.forwards(scope["headers"])
             job = Completion(self._means, surface, parsed, offer, order, headers)
-            return partial(self._pumps.start, job), parsed.stream
+            return partial(self._pumps.start, job, claim=claim), parsed.stream
 
         await self._serve(surface, job, scope, receive, send)
 
@@ -108,17 +121,20 @@ class PaidRequests:
             if under:
                 message = "What an operation costs is not known; attach calls of models."
                 raise Refusal(400, "not_attachable", message)
+            claim = self._claims.of(scope, key, raw, under)
+            if isinstance(claim, Answer):
+                return partial(self._again, claim), False
             price = self.offers.operation(key, operation)
             query = scope["query_string"].decode("latin-1")
             call = Call(path, raw, forwarded(scope["headers"]), query)
             order = replace(
-                _order(scope, key, res, operation.name, "operation"),
+                _order(scope, key, res, operation.name, "operation", claim),
                 at_deadline=operation.unsettled,
                 fee=operation.fee,
                 hold_ms=self._means.settings.hold_ms_for(operation.timeout_s),
             )
             job = OperationCall(self._means.upstreams, operation, upstream, call, price, order)
-            return partial(self._pumps.start, job), False
+            return partial(self._pumps.start, job, claim=claim), False
 
         await self._serve(_OPERATION_ERRORS, job, scope, receive, send)
 
@@ -141,6 +157,12 @@ class PaidRequests:
             return lambda exchange: self._pumps.keep(free.run(exchange), exchange), False
 
         await self._serve(surface, call, scope, receive, send)
+
+    def _again(self, answer: Answer, exchange: Exchange) -> asyncio.Task[None]:
+        async def tell() -> None:
+            answer.tell(exchange)
+
+        return self._pumps.keep(tell(), exchange)
 
     def _offer(self, key: KeyInfo, model: str, shape: str, under: str | None) -> Offer:
         """The model as it is sold; under a reservation at what it costs the operator."""
@@ -208,7 +230,9 @@ def _close_unread(refusal: Refusal) -> HeaderList:
     return ((b"connection", b"close"),) if refusal.status == 408 else ()
 
 
-def _order(scope: Scope, key: KeyInfo, res: str, operation: str, surface: str) -> Order:
+def _order(
+    scope: Scope, key: KeyInfo, res: str, operation: str, surface: str, claim: Claim | None
+) -> Order:
     return Order(
         res=res,
         account_id=key.account_id,
@@ -218,5 +242,5 @@ def _order(scope: Scope, key: KeyInfo, res: str, operation: str, surface: str) -
         surface=surface,
         at_deadline="release",
         traceparent=traceparent(scope["headers"]),
-        tags=tags_of(scope["headers"]),
+        tags=tags_with(claim, tags_of(scope["headers"])),
     )

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from libs.events.money import decimal_text
 from libs.runtime import metrics
@@ -18,6 +18,9 @@ from services.gateway.headers import ours
 from services.gateway.hold import Hold
 from services.gateway.orders import Closed, Order, Served, Settlement
 from services.gateway.reservations import Reservations
+
+if TYPE_CHECKING:
+    from services.gateway.idempotency.claim import Claim
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +99,16 @@ class Pumps:
         self._reservations = reservations
         self._running: dict[asyncio.Task[None], Exchange] = {}
 
-    def start(self, job: Job, exchange: Exchange) -> asyncio.Task[None]:
-        """Run a job in a task of its own; it is done when the request is settled."""
-        return self.keep(pump(self._reservations, job, exchange), exchange)
+    def start(
+        self, job: Job, exchange: Exchange, claim: "Claim | None" = None
+    ) -> asyncio.Task[None]:
+        """Run a job in a task of its own; it is done when the request is settled.
+
+        With a claim it runs only if no other gateway has had the request before.
+        """
+        if claim is not None:
+            claim.begin()
+        return self.keep(pump(self._reservations, job, exchange, claim), exchange)
 
     def keep(self, work: Coroutine[Any, Any, None], exchange: Exchange) -> asyncio.Task[None]:
         """Run what answers an exchange in a task of its own."""
@@ -126,13 +136,22 @@ class Pumps:
             await asyncio.wait(set(self._running), timeout=_LAST_WORDS_S)
 
 
-async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None:
+async def pump(
+    reservations: Reservations, job: Job, exchange: Exchange, claim: "Claim | None" = None
+) -> None:
     """Hold, run, settle, and only then let the client have the end of its answer."""
     try:
-        hold = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
+        if claim is None:
+            hold = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
+        elif (held := await claim.hold(reservations, job, exchange)) is None:
+            return
+        else:
+            hold = held
         told, outcome = await _run(reservations, job, hold, exchange)
         closed = await _close(reservations, hold, outcome)
         await _tell(exchange, job.order.unit, told, outcome, closed)
+        if claim is not None:
+            claim.close(exchange, closed, final=outcome.settlement is not None)
     except Refusal as refusal:
         await exchange.refuse(refusal)
     except asyncio.CancelledError:
@@ -142,6 +161,9 @@ async def pump(reservations: Reservations, job: Job, exchange: Exchange) -> None
         _failures.inc()
         log.exception("paid request %s", job.order.res)
         exchange.abort(internal())
+    finally:
+        if claim is not None:
+            claim.end()
 
 
 async def _run(

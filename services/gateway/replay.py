@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from datetime import datetime
 from typing import Final, Protocol
 
 from libs.events.codec import Malformed, decode_command
-from libs.events.commands import Command
+from libs.events.commands import Command, Release, ReleaseData
 from libs.events.replies import Reply
 from libs.runtime import metrics
 from libs.runtime.errors import LedgerUnavailable, PermissionDenied
@@ -25,6 +26,8 @@ _refused = metrics.counter(
 
 class Sender(Protocol):
     """The part of the ledger's client that a replay needs."""
+
+    def ledger_now(self) -> datetime: ...
 
     async def send(self, command: Command, *, give_up_s: float) -> Reply: ...
 
@@ -66,10 +69,14 @@ class Replay:
             self._journal.answered(entry)
             return True
         try:
-            reply = await self._ledger.send(command, give_up_s=_GIVE_UP_S)
+            reply = await self._answer(command)
+            undecided = _may_still_hold(command, reply, self._ledger)
         except (LedgerUnavailable, PermissionDenied):
             self._journal.postpone(entry)
             return False
+        if undecided:
+            self._journal.postpone(entry)
+            return True
         self._journal.answered(entry)
         if reply.reply not in _CLOSED and not _is_expected(command, reply):
             _refused.inc()
@@ -82,7 +89,32 @@ class Replay:
             )
         return True
 
+    async def _answer(self, command: Command) -> Reply:
+        """The reply to a command; a Reserve that stands here was given up: what it holds, too."""
+        reply = await self._ledger.send(command, give_up_s=_GIVE_UP_S)
+        if command.kind == "Reserve" and reply.reply == "Reserved":
+            undo = Release(
+                caller_id=command.caller_id,
+                account_id=command.account_id,
+                correlation_id=command.correlation_id,
+                data=ReleaseData(res=command.caller_id, reason_code="reserve_unanswered"),
+            )
+            return await self._ledger.send(undo, give_up_s=_GIVE_UP_S)
+        return reply
+
+
+def _may_still_hold(command: Command, reply: Reply, ledger: Sender) -> bool:
+    """Whether a copy of a Reserve that is still under way may be accepted after this refusal."""
+    if command.kind != "Reserve" or reply.reply != "Declined" or command.deadline is None:
+        return False
+    return reply.data.get("code") != "deadline_passed" and ledger.ledger_now() <= command.deadline
+
 
 def _is_expected(command: Command, reply: Reply) -> bool:
-    """A release of what was never reserved finds nothing, which is what it wanted."""
+    """A release of what was never reserved finds nothing, which is what it wanted.
+
+    So does a Reserve that was given up and holds nothing, or what another has opened.
+    """
+    if command.kind == "Reserve":
+        return reply.reply in {"Declined", "Conflict"}
     return command.kind == "Release" and reply.data.get("code") == "unknown_reservation"

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from libs.events.codec import encode_command
-from libs.events.commands import Command
+from libs.events.commands import Attach, Command, Reserve
 from libs.events.replies import Reply
 from libs.runtime import metrics
 from libs.runtime.errors import LedgerUnavailable, PermissionDenied
@@ -65,6 +65,10 @@ _parked = metrics.counter("journal_appended_total", "Commands put into the journ
 _refused = metrics.counter("closings_refused_total", "Charges or returns the ledger refused.")
 
 
+class TakenError(Exception):
+    """Another has opened the reservation that was to be opened `once`."""
+
+
 class Ledger(Protocol):
     """The part of the ledger's client that reservations need."""
 
@@ -100,6 +104,7 @@ class Reservations:
 
         Raises:
             Refusal: nothing is held, and nothing may be executed.
+            TakenError: as little; of an order that is to be opened `once`.
         """
         if self._journal.problem() is not None:
             # What could not be kept later must not begin now (RSV-8).
@@ -121,8 +126,7 @@ class Reservations:
         except PermissionDenied as error:
             raise ledger_unavailable() from error
         except (LedgerUnavailable, asyncio.CancelledError) as error:
-            undo = release_command(order, "reserve_unanswered", reserve_deadline=deadline)
-            await self._park(undo)
+            await self._undo(order, command)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise ledger_unavailable() from error
@@ -131,11 +135,28 @@ class Reservations:
         if reply.reply == "Attached":
             # What it may cost was told to its reservation for good: it never grows.
             return Hold(order, self, int(reply.data["cost_bound"]), available=None)
+        if reply.reply == "Conflict" and order.once is not None:
+            raise TakenError(order.res)
         left = int(reply.data.get("available") or 0)
         if reply.data.get("code") == "attached_ceiling" and at_least <= left < amount:
             # The call is capped to what its reservation may still cost, as by a small balance.
             return await self.hold(order, amount=left, at_least=left)
         raise self._declined(order, reply)
+
+    async def _undo(self, order: Order, unanswered: Reserve | Attach) -> None:
+        """Give back what may be held.
+
+        Of a reservation that others may open too, only what this command has opened: it is sent
+        again, and who gets its first reply releases it (`Replay` does so).
+        """
+        if order.once is None:
+            deadline = unanswered.deadline
+            undo = release_command(order, "reserve_unanswered", reserve_deadline=deadline)
+            await self._park(undo)
+            return
+        reply = await self._park(unanswered)
+        if reply is not None and reply.reply == "Reserved":
+            await self._close(release_command(order, "reserve_unanswered"))
 
     async def extend(self, hold: Hold, total: int, used: int) -> bool:
         """Hold `total` in all; whether it is held now. Raises LedgerUnavailable."""

@@ -49,6 +49,15 @@ class GatewaySettings(Settings):
     empty: each process has the whole limits for itself."""
     redis_timeout_s: PositiveFloat = 0.25
     """How long Redis is waited for before a process goes on with limits of its own."""
+    idempotency_keep_s: PositiveFloat = 24 * 3600
+    """How long the answer to a request with an Idempotency-Key is kept for its repeats."""
+    idempotency_bytes: NonNegativeInt = 64 * 1024 * 1024
+    """Memory for such answers in one worker; above that the oldest are forgotten."""
+    idempotency_answer_max: NonNegativeInt = 1024 * 1024
+    """The largest body that is kept of such an answer, in bytes; 0: none with a body."""
+    idempotency_on_redis: bool = True
+    """Whether such answers are kept on the Redis of `redis_url` too, where all gateways find them;
+    they are what customers were told, in clear."""
     billing_requests_per_minute: PositiveInt = 600
     """Requests to /billing/v1 that one account may make; they do not count for its plan's rate."""
     key_cache_max: NonNegativeInt = 100_000

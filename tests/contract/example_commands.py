@@ -105,6 +105,7 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
             "fee": FEE,
             "attached_cost_ceiling": "50000000",
             "tags": TAGS,
+            "once": None,
         },
     ),
     "Extend": (

@@ -56,7 +56,8 @@ def versions(name: str) -> list[Sdk]:
 class Case:
     """One call: `call` is one that the programs know, `fields` is what it sends beside its model.
 
-    `text` is what the user says: a directive in it tells the provider what to answer.
+    `text` is what the user says: a directive in it tells the provider what to answer. Cases of the
+    same `once` send the same Idempotency-Key.
     """
 
     name: str
@@ -67,6 +68,12 @@ class Case:
     retries: int = 0
     timeout_s: float = 30.0
     fields: dict[str, Any] = field(default_factory=dict)
+    once: str = ""
+
+    def headers(self, sdk: Sdk) -> dict[str, str]:
+        """What it sends beside what the SDK sends by itself."""
+        headers = {CASE_HEADER: f"{sdk}/{self.name}"}
+        return headers | ({"idempotency-key": f"{sdk}/{self.once}"} if self.once else {})
 
 
 @dataclass
@@ -166,8 +173,7 @@ async def _run(sdk: Sdk, cases: list[Case], url: str, keys: dict[str, str]) -> d
     asked = {
         "url": url,
         "cases": [
-            asdict(case) | {"key": keys[case.key], "headers": {CASE_HEADER: f"{sdk}/{case.name}"}}
-            for case in cases
+            asdict(case) | {"key": keys[case.key], "headers": case.headers(sdk)} for case in cases
         ],
     }
     async with _process(sdk) as process:

@@ -29,6 +29,8 @@ CASES = [
     case("failed", "[[sim status=500]]", retries=1),
     case("dies", "[[sim words=9 die_after_chunks=6]]", call="stream"),
     case("tells", "[[sim words=9 error_after_chunks=6]]", call="stream"),
+    case("once", "[[sim words=5 delay_ms=400]]", once="both", retries=2),
+    case("again", "[[sim words=5 delay_ms=400]]", once="both", retries=2),
     case("late", "[[sim delay_ms=3000]]", timeout_s=1.0),
 ]
 SDKS = versions("anthropic")
@@ -121,6 +123,15 @@ def test_what_may_pass_is_tried_again(found: dict, case: str, status: int, kind:
 def test_a_stream_that_breaks_off_is_an_error(found: dict, case: str, kind: str):
     assert found[case]["failure"]["type"] == kind
     assert found[case]["attempts"] == 1
+
+
+@pytest.mark.requirement("RSV-3")
+def test_two_calls_at_once_with_one_idempotency_key_get_one_answer(found: dict):
+    """The one that comes second is told to come again, which the SDK does by itself."""
+    once, again = found["once"], found["again"]
+    assert once["output_tokens"] == 5
+    for told in ("text", "request_id"):
+        assert once[told] == again[told]
 
 
 def test_an_answer_that_comes_too_late_is_the_sdks_timeout(found: dict):

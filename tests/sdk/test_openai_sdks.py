@@ -35,6 +35,8 @@ CASES = [
     Case("embeddings", call="embeddings", fields={"input": ["abcd", "efgh"]}),
     Case("image", call="image", model="gpt-image-1", fields={"n": 2, "size": "1024x1024"}),
     Case("models", call="models"),
+    Case("once", text="[[sim words=5 delay_ms=400]]", once="both", retries=2),
+    Case("again", text="[[sim words=5 delay_ms=400]]", once="both", retries=2),
 ]
 IMAGES = """prices."gpt-image-1" = { input = "5.00", output = "40.00", max_input = 32_000, max_output = 6240 }
 [models."gpt-image-1"]
@@ -154,11 +156,21 @@ def test_all_other_surfaces_answer(results: Results, sdk: Sdk):
     assert found["models"]["one"] == "swift-1"
 
 
+@pytest.mark.parametrize("sdk", SDKS, ids=str)
+@pytest.mark.requirement("RSV-3")
+def test_two_calls_at_once_with_one_idempotency_key_get_one_answer(results: Results, sdk: Sdk):
+    """The one that comes second is told to come again, which the SDK does by itself."""
+    once, again = (results[str(sdk)][name] for name in ("once", "again"))
+    assert once["output_tokens"] == 5
+    for told in ("text", "request_id"):
+        assert once[told] == again[told]
+
+
 @pytest.mark.requirement("RSV-2")
 def test_every_call_was_paid_once_and_nothing_stays_held(ran):
     results, ledger = ran
     paid = ["json", "stream", "tools", "tools_stream", "slow", "response", "response_stream",
-            "response_capped", "completion", "completion", "embeddings", "image"]  # fmt: skip
+            "response_capped", "completion", "completion", "embeddings", "image", "once"]  # fmt: skip
     charges = [int(event["charge"]) for event in ledger.events("CreditsCharged")]
     assert len(charges) == len(paid) * len(results)
     left = sum(account.available for account in ledger.rules.accounts.values())

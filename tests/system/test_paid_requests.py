@@ -63,6 +63,52 @@ async def test_money_for_one_and_fifty_requests_at_once_is_one_call(farebox, pro
     assert await farebox.balance(customer) == (bound - charge, 0)
 
 
+@pytest.mark.requirement("RSV-3")
+async def test_one_request_repeated_at_once_at_both_gateways_is_one_call(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, words=5, delay_ms=100)
+
+    async def ask(i, **fields):
+        return await repeated(farebox, GATEWAYS[i % 2], customer, **fields)
+
+    answers = await asyncio.gather(*[ask(i) for i in range(20)])
+    [served] = [answer for answer in answers if answer.status_code == 200]
+    refused = [answer.json()["error"]["code"] for answer in answers if answer is not served]
+    assert set(refused) == {"idempotency_in_progress"}
+    left = await farebox.settled(customer)
+    assert left == DOLLAR - charge_of(served.json()["usage"])
+    found = [await ask(i) for i in range(2)]
+    [again] = [answer for answer in found if answer.status_code == 200]
+    [lost] = [answer.json()["error"] for answer in found if answer is not again]
+    assert again.content == served.content
+    assert lost["code"] == "idempotency_not_replayable"
+    assert lost["details"]["charged"] == served.headers["farebox-charged"]
+    for i in range(2):
+        assert (await ask(i, seed=1)).json()["error"]["code"] == "idempotency_mismatch"
+    assert len(provider.record.calls) == 1
+    assert (await farebox.kinds(customer.account)).count("CreditsReserved") == 1
+    assert await farebox.balance(customer) == (left, 0)
+
+
+@pytest.mark.requirement("RSV-3", "RSV-2")
+async def test_a_failure_is_run_again_under_its_key_at_any_gateway(farebox, provider):
+    customer = await farebox.customer(DOLLAR)
+    script(provider, status=400, times=2)
+    answers = [await repeated(farebox, GATEWAYS[i % 2], customer) for i in range(3)]
+    assert [answer.status_code for answer in answers] == [400, 400, 200]
+    kinds = await farebox.kinds(customer.account)
+    opened = ["CreditsReserved", "CreditsReleased"] * 2 + ["CreditsReserved", "CreditsCharged"]
+    assert kinds[-6:] == opened
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 3
+
+
+async def repeated(farebox, gateway, customer, **fields):
+    body = {"model": "swift-1", "messages": [{"role": "user", "content": "Hello"}]} | fields
+    url = farebox.process(gateway).url("http", "/v1/chat/completions")
+    headers = {**customer.inference, "idempotency-key": "order 81"}
+    return await farebox.http.post(url, json=body, headers=headers)
+
+
 @pytest.mark.requirement("RSV-2", "RSV-6")
 async def test_a_client_that_goes_in_mid_stream_is_charged_once_what_was_used(farebox, provider):
     customer = await farebox.customer(DOLLAR)

@@ -70,7 +70,9 @@ def test_a_command_that_lacks_any_field_is_malformed(kind):
             part = part[step]
         if isinstance(part, dict) and path[-2:-1] not in {("tags",), ("usage",)}:
             del part[path[-1]]
-            assert isinstance(decode_checked(encode(wire)), Malformed), path
+            found = decode_checked(encode(wire))
+            newer = kind == "Reserve" and path == ("data", "once")
+            assert isinstance(found, Malformed) is not newer, path
 
 
 @pytest.mark.parametrize("kind", COMMANDS)

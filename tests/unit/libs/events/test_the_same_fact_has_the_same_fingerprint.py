@@ -109,7 +109,12 @@ def decoded(wire: dict[str, Any]) -> Command:
 
 
 def fields() -> list[tuple[str, str]]:
-    return [(kind, name) for kind, (_, data) in examples.COMMANDS.items() for name in data]
+    return [
+        (kind, name)
+        for kind, (_, data) in examples.COMMANDS.items()
+        for name in data
+        if name != "once"
+    ]
 
 
 def changed(kind: str, name: str) -> Command | None:
@@ -170,6 +175,29 @@ def test_a_release_is_the_same_whatever_its_reason():
         "status": None,
     }
     assert fingerprint(decoded(wire)) == fingerprint(decoded(examples.command("Release")))
+
+
+def reserve_once(once: str | None) -> Command:
+    wire = copy.deepcopy(examples.command("Reserve"))
+    wire["data"]["once"] = once
+    return decoded(wire)
+
+
+@pytest.mark.requirement("RSV-3")
+def test_who_opens_a_reservation_counts_where_it_is_told():
+    """Two tries to open one reservation are told apart; without it nothing is as it was not."""
+    prints = {fingerprint(reserve_once(once)) for once in (None, "a" * 32, "b" * 32)}
+    assert len(prints) == 3
+    assert fingerprint(reserve_once("a" * 32)) in prints
+    assert fingerprint(reserve_once(None)) == fingerprint(decoded(examples.command("Reserve")))
+
+
+def test_a_sender_that_knows_no_once_is_understood():
+    wire = copy.deepcopy(examples.command("Reserve"))
+    del wire["data"]["once"]
+    assert decoded(wire) == reserve_once(None)
+    del wire["data"]["tags"]
+    assert decode_command(json.dumps(wire).encode()) == Malformed("tags: field is absent")
 
 
 def test_two_amounts_never_share_a_fingerprint():

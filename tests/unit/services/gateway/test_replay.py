@@ -1,11 +1,11 @@
 """Each record is sent with its own id until it is answered for good."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from libs.events.codec import encode_command
+from libs.events.codec import decode_command, encode_command
 from libs.events.ids import new_id
 from libs.events.replies import Reply
 from libs.runtime.clock import ManualClock
@@ -13,11 +13,12 @@ from libs.runtime.errors import LedgerUnavailable, PermissionDenied
 from services.gateway.journal import Journal
 from services.gateway.journal_file import DAMAGED
 from services.gateway.replay import Replay
-from tests.support.deciding import release, settle
+from tests.support.deciding import release, reserve, settle
 
 pytestmark = pytest.mark.requirement("RSV-6")
 
 ACCOUNT = new_id("acct")
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 class Ledger:
@@ -26,13 +27,18 @@ class Ledger:
     def __init__(self, answers: dict[str, str | Exception]) -> None:
         self.answers = answers
         self.asked: list[bytes] = []
+        self.now = NOW
+        self.code = "unknown_reservation"
+
+    def ledger_now(self) -> datetime:
+        return self.now
 
     async def send(self, command, *, give_up_s: float) -> Reply:
         self.asked.append(encode_command(command))
-        answer = self.answers.get(command.data.res, LedgerUnavailable("no answer"))
+        answer = self.answers.get(command.caller_id, LedgerUnavailable("no answer"))
         if isinstance(answer, Exception):
             raise answer
-        data = {"code": "unknown_reservation"} if answer == "Declined" else {}
+        data = {"code": self.code} if answer == "Declined" else {}
         return Reply(
             reply=answer, account_id=ACCOUNT, incarnation=1, position=None, event_count=0, data=data
         )
@@ -119,3 +125,43 @@ async def test_a_record_nobody_can_read_is_kept_aside(journal: Journal, tmp_path
     [kept] = damaged(tmp_path)
     assert b"Unheard" in kept
     await following.close()
+
+
+class TestReservesThatWereGivenUp:
+    """Others may open the same reservation: only what this very Reserve has opened is given back."""
+
+    res = new_id("req")
+    record = encode_command(
+        reserve(ACCOUNT, new_id("key"), 5, NOW + timedelta(seconds=5), res=res, once="a" * 32)
+    )
+
+    async def replayed(self, journal: Journal, ledger: Ledger) -> list[str]:
+        await Replay(journal, ledger).round()
+        return [decode_command(raw).kind for raw in ledger.asked]
+
+    async def test_what_it_holds_is_given_back(self, journal: Journal):
+        await journal.append(self.record)
+        ledger = Ledger({self.res: "Reserved"})
+        assert await self.replayed(journal, ledger) == ["Reserve", "Release"]
+        assert ledger.asked[0] == self.record
+        assert journal.entries() == []
+
+    @pytest.mark.requirement("RSV-3")
+    async def test_what_another_holds_is_not(
+        self, journal: Journal, caplog: pytest.LogCaptureFixture
+    ):
+        await journal.append(self.record)
+        assert await self.replayed(journal, Ledger({self.res: "Conflict"})) == ["Reserve"]
+        assert journal.entries() == []
+        assert caplog.text == ""
+
+    async def test_a_refusal_is_believed_when_no_copy_can_be_accepted_any_more(
+        self, journal: Journal
+    ):
+        await journal.append(self.record)
+        ledger = Ledger({self.res: "Declined"})
+        assert await self.replayed(journal, ledger) == ["Reserve"]
+        assert len(journal.entries()) == 1
+        ledger.now += timedelta(seconds=6)
+        assert await self.replayed(journal, ledger) == ["Reserve"] * 2
+        assert journal.entries() == []

@@ -1,6 +1,7 @@
 """What the ledger says becomes what the client is told, and nothing is forgotten."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from libs.runtime.errors import LedgerUnavailable, PermissionDenied
 from services.gateway.errors import Refusal
 from services.gateway.journal import Journal
 from services.gateway.orders import Closed, Order, Served, Settlement
-from services.gateway.reservations import Reservations
+from services.gateway.reservations import Reservations, TakenError
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SERVED = Served("swift-1", "north/swift-1", (), 200)
@@ -173,3 +174,39 @@ async def test_a_charge_refused_for_good_is_not_told_as_one(
     assert await reservations(ledger, journal).settle(order(), SETTLEMENT, SERVED) == Closed()
     assert "Conflict released" in caplog.text
     assert journal.entries() == []
+
+
+class TestOnce:
+    """Of a reservation that others may open too."""
+
+    def order(self) -> Order:
+        return replace(order(), once="a" * 32)
+
+    async def test_who_comes_second_holds_nothing(self, journal: Journal):
+        ledger = Ledger(("Conflict", {"code": "fingerprint"}))
+        with pytest.raises(TakenError):
+            await reservations(ledger, journal).hold(self.order(), amount=9, at_least=5)
+        assert ledger.sent[0].data.once == "a" * 32
+        assert journal.entries() == []
+
+    @pytest.mark.requirement("RSV-3", "RSV-8")
+    async def test_what_was_not_answered_is_undone_by_the_same_reserve(self, journal: Journal):
+        """A Release would give back what another has opened under this id meanwhile."""
+        ledger = Ledger(LedgerUnavailable("away"))
+        with pytest.raises(Refusal) as caught:
+            await reservations(ledger, journal).hold(self.order(), amount=9, at_least=5)
+        assert caught.value.status == 503
+        assert kept(journal) == ledger.sent
+
+    async def test_without_a_journal_what_it_holds_is_given_back_at_once(
+        self, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    ):
+        async def full(record: bytes) -> None:
+            raise OSError(record[:1])
+
+        monkeypatch.setattr(journal, "append", full)
+        held = ("Reserved", {"amount": "9", "available": "0"})
+        ledger = Ledger(LedgerUnavailable("away"), held, ("Released", {"available": "9"}))
+        with pytest.raises(Refusal):
+            await reservations(ledger, journal).hold(self.order(), amount=9, at_least=5)
+        assert [one.kind for one in ledger.sent] == ["Reserve", "Reserve", "Release"]

@@ -1,0 +1,1 @@
+"""`Idempotency-Key` on paid requests: a repeat holds, runs and charges nothing a second time."""

@@ -1,0 +1,80 @@
+"""Looks whether a request has an Idempotency-Key, and whether it was asked for before."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+from starlette.types import Scope
+
+from services.gateway.context import Gateway
+from services.gateway.idempotency.answers import Answer
+from services.gateway.idempotency.claim import Claim, Memory
+from services.gateway.idempotency.naming import attempt_id, digest_of, key_of, tagged
+from services.gateway.idempotency.records import Records
+from services.gateway.idempotency.refusals import (
+    in_progress,
+    mismatch,
+    not_replayable,
+    not_supported,
+)
+from services.gateway.idempotency.shared import open_shared
+from services.gateway.keys import KeyInfo
+
+
+class Claims:
+    """The requests of one worker."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def of(
+        self, scope: Scope, key: KeyInfo, body: bytes, under: str | None
+    ) -> Claim | Answer | None:
+        """The claim of a request that is to run once, or the answer it had; None without a key.
+
+        Raises:
+            Refusal: it runs, another had its key, its answer cannot be told again, or its header
+                is none.
+        """
+        text = key_of(scope["headers"])
+        if text is None:
+            return None
+        if under:
+            raise not_supported()
+        digest = digest_of(scope, body)
+        name = attempt_id(key.account_id, text, 0)
+        running = self._memory.records.running(name)
+        if running is not None:
+            if not running.is_of(key.key_id, digest):
+                raise mismatch()
+            raise in_progress(running.request_id)
+        ended = self._memory.records.ended(name)
+        if ended is None:
+            return Claim(self._memory, key, text, digest, 0)
+        if ended.answer is None:
+            # It was charged nothing: whatever is asked for now may run, as the next try.
+            return Claim(self._memory, key, text, digest, ended.attempt)
+        if not ended.is_of(key.key_id, digest):
+            raise mismatch()
+        if ended.answer.head is None:
+            raise not_replayable(ended.answer, key.unit)
+        return ended.answer
+
+
+@contextlib.asynccontextmanager
+async def open_claims(gateway: Gateway) -> AsyncIterator[Claims]:
+    """The claims of a worker, with the memory that its settings give them."""
+    settings = gateway.settings
+    records = Records(
+        gateway.clock, most=settings.idempotency_bytes, keep_s=settings.idempotency_keep_s
+    )
+    async with open_shared(
+        settings.redis_url if settings.idempotency_on_redis else "",
+        timeout_s=settings.redis_timeout_s,
+        keep_s=settings.idempotency_keep_s,
+    ) as shared:
+        yield Claims(Memory(records, gateway.ledger, settings.idempotency_answer_max, shared))
+
+
+def tags_with(claim: Claim | None, tags: Mapping[str, str]) -> Mapping[str, str]:
+    """A request's tags; those of a claim also say what is asked for."""
+    return tags if claim is None else tagged(tags, claim.digest)

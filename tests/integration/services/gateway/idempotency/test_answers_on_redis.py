@@ -1,0 +1,151 @@
+"""On a Redis that all gateways share an answer is told again by any of them, and by none without."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from simulators.provider.app import RunningProvider
+from tests.support.gateway import (
+    DOLLAR,
+    GatewayLedger,
+    RunningGateway,
+    catalogue_for,
+    running_gateway,
+    script,
+)
+from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.waiting import eventually
+
+pytestmark = [needs_redis, pytest.mark.requirement("RSV-3")]
+
+HELLO = {"model": "swift-1", "messages": [{"role": "user", "content": "Hello"}]}
+Pair = tuple[RunningGateway, RunningGateway]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+async def the_pair(
+    server: RedisServer, the_provider: RunningProvider, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pair]:
+    catalogue, ledger = catalogue_for(the_provider.url), GatewayLedger()
+    async with AsyncExitStack() as stack:
+        one, other = [
+            await stack.enter_async_context(
+                running_gateway(
+                    tmp_path_factory.mktemp(name),
+                    catalogue,
+                    ledger,
+                    redis_url=server.url,
+                    idempotency_answer_max=2_000,
+                )
+            )
+            for name in ("one", "other")
+        ]
+        yield one, other
+
+
+async def ask(gateway: RunningGateway, key: str, once: str, **fields: object) -> httpx.Response:
+    headers = {"authorization": f"Bearer {key}", "idempotency-key": once}
+    return await gateway.http.post("/v1/chat/completions", json=HELLO | fields, headers=headers)
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    client = Redis.from_url(server.url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+async def kept(redis: Redis) -> str:
+    """The name under which the one answer is kept, once it is."""
+
+    async def names() -> list[bytes]:
+        return await redis.keys("farebox:*:answer:*")
+
+    await eventually(names)
+    [name] = await names()
+    return name.decode()
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+async def test_another_worker_and_one_that_was_restarted_tell_it_byte_for_byte(
+    pair: Pair, redis: Redis, provider: RunningProvider, server: RedisServer, tmp_path: Path
+):
+    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    first = await ask(pair[0], key, "once")
+    assert first.headers["x-request-id"] in await kept(redis)
+    catalogue = pair[0].worker.gateway.catalogue
+    async with running_gateway(
+        tmp_path, catalogue, pair[0].ledger, redis_url=server.url
+    ) as restarted:
+        for worker in (pair[1], pair[1], restarted):
+            again = await ask(worker, key, "once")
+            assert (again.status_code, again.content) == (200, first.content)
+            assert again.headers["idempotent-replayed"] == "true"
+            for name in ("x-request-id", "farebox-charged", "farebox-route", "content-type"):
+                assert again.headers[name] == first.headers[name]
+            assert code(await ask(worker, key, "once", user="me")) == (422, "idempotency_mismatch")
+    assert len(provider.record.calls) == len(pair[0].ledger.events("CreditsReserved")) == 1
+
+
+async def test_answers_are_kept_for_a_day_and_no_longer(pair: Pair, redis: Redis):
+    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    await ask(pair[0], key, "once")
+    assert 0 < await redis.pttl(await kept(redis)) <= 24 * 3600 * 1000
+
+
+async def test_too_large_an_answer_is_kept_nowhere(
+    pair: Pair, redis: Redis, provider: RunningProvider
+):
+    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    script(provider, words=500)
+    first = await ask(pair[0], key, "large")
+    assert len(first.content) > 2_000
+    await ask(pair[0], key, "small")
+    assert first.headers["x-request-id"] not in await kept(redis)
+    for worker in pair:
+        assert code(await ask(worker, key, "large")) == (409, "idempotency_not_replayable")
+
+
+async def test_without_redis_nothing_is_charged_twice(
+    pair: Pair, redis: Redis, server: RedisServer, provider: RunningProvider
+):
+    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    server.kill()
+    try:
+        assert (await ask(pair[0], key, "once")).status_code == 200
+        assert code(await ask(pair[1], key, "once")) == (409, "idempotency_not_replayable")
+        assert (await ask(pair[0], key, "once")).headers["idempotent-replayed"] == "true"
+    finally:
+        server.start()
+    assert len(provider.record.calls) == len(pair[0].ledger.events("CreditsCharged")) == 1
+
+
+async def test_an_operator_may_keep_answers_off_redis(
+    pair: Pair, redis: Redis, server: RedisServer, tmp_path: Path
+):
+    ledger, catalogue = pair[0].ledger, pair[0].worker.gateway.catalogue
+    key = ledger.key(ledger.account(DOLLAR))
+    async with running_gateway(
+        tmp_path, catalogue, ledger, redis_url=server.url, idempotency_on_redis=False
+    ) as discreet:
+        assert (await ask(discreet, key, "mine")).status_code == 200
+        await ask(pair[0], key, "other")
+        assert len(await redis.keys("farebox:*:answer:*")) <= 1
+    name = await kept(redis)
+    reserved = {event["res"]: event for event in ledger.events("CreditsReserved")}
+    assert list(reserved).index(name.rpartition(":")[2]) == 1
