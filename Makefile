@@ -7,6 +7,9 @@ INSTALLED := $(VENV)/.installed
 JUNIT := build/junit.xml
 PURE := tests/unit/libs/events tests/unit/services/ledger tests/seeded/test_rules_follow_the_tiny_model.py
 
+# What one process has compiled the next one need not: hundreds are started by the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup sdks demo test check form types compiled guards bench simulate requirements schemas lock
 
@@ -31,7 +34,7 @@ demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FA
 test: setup ## Everything that must hold: checks, all tests on real servers, requirements
 	@$(MAKE) --no-print-directory -j3 form types sdks
 	@mkdir -p $(dir $(JUNIT))
-	$(PY) -m pytest -n 3 --dist loadfile --junitxml=$(JUNIT)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --junitxml=$(JUNIT)
 	@$(MAKE) --no-print-directory requirements
 
 sdks: setup ## Install the official SDKs that the tests call with (at once when nothing changed)
