@@ -24,8 +24,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV)"
 	@uv pip install -q --python $(PY) --require-hashes --no-deps -r requirements.lock 2>/dev/null \
-	  || $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	  || $(PY) -m pip install -qq --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PY) -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@
 
 demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FAREBOX_DEMO_EXIT=1: then exit)

@@ -13,7 +13,7 @@ for _name in [name for name in os.environ if name.startswith("FAREBOX_")]:
         del os.environ[_name]
 
 _SHARED_MEMORY = Path("/dev/shm")
-_ROOM = 6 * 2**30
+_ROOM = 4 * 2**30
 
 
 def _keep_folders_in_memory() -> None:
