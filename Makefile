@@ -7,6 +7,9 @@ INSTALLED := $(VENV)/.installed
 JUNIT := build/junit.xml
 PURE := tests/unit/libs/events tests/unit/services/ledger tests/seeded/test_rules_follow_the_tiny_model.py
 
+# What one process has compiled the next one need not: hundreds are started by the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup sdks demo test check form types compiled guards bench simulate requirements schemas lock
 
@@ -21,8 +24,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV)"
 	@uv pip install -q --python $(PY) --require-hashes --no-deps -r requirements.lock 2>/dev/null \
-	  || $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	  || $(PY) -m pip install -qq --no-compile --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PY) -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@
 
 demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FAREBOX_DEMO_EXIT=1: then exit)
@@ -31,7 +35,7 @@ demo: setup ## Run the whole stack and let a customer buy, spend and run dry (FA
 test: setup ## Everything that must hold: checks, all tests on real servers, requirements
 	@$(MAKE) --no-print-directory -j3 form types sdks
 	@mkdir -p $(dir $(JUNIT))
-	$(PY) -m pytest -n 3 --dist loadfile --junitxml=$(JUNIT)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --junitxml=$(JUNIT)
 	@$(MAKE) --no-print-directory requirements
 
 sdks: setup ## Install the official SDKs that the tests call with (at once when nothing changed)

@@ -197,9 +197,14 @@ Allocation = Annotated[tuple[tuple[GrantNo, Nanos], ...], Field(max_length=MAX_A
 
 
 class Message(BaseModel):
-    """Anything that travels: immutable, and nothing in it that the contract does not name."""
+    """Anything that travels: immutable, and nothing in it that the contract does not name.
+
+    A model's own validator is made when it is first needed: most are only ever read as one of all
+    commands, events or replies, and making each one's own too would take a tenth of every start.
+    """
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         validate_by_name=True,

@@ -5,6 +5,7 @@ may be refused, or lose their connection before or after the commit.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -312,8 +313,10 @@ class Session:
             self._cut()
 
     def _commit_if_alive(self, columns: Columns) -> None:
+        """What is refused now, nobody hears of any more."""
         if not self.connection.closed:
-            self.database.commit(columns)
+            with contextlib.suppress(asyncpg.PostgresError):
+                self.database.commit(columns)
 
     def _cut(self) -> None:
         self.close()

@@ -71,7 +71,7 @@ class Wire:
         rng = self.rng
         copies = 1
         if self.lossy:
-            copies = rng.choices((0, 1, 2), (4, 90, 6))[0]
+            copies = rng.choices((0, 1, 2), cum_weights=(4, 94, 100))[0]
         for _ in range(copies):
             delay = rng.uniform(0.0002, 0.004)
             if self.lossy and rng.random() < 0.03:

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,17 @@ def tracked(*suffixes: str) -> list[Path]:
 
 PYTHON = [path for path in tracked(".py") if "versions" not in path.parts]
 IDS = [str(path.relative_to(ROOT)) for path in PYTHON]
-TREES = {path: ast.parse(path.read_text()) for path in PYTHON}
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """Parsed when a rule asks, not when pytest collects: every worker collects this module."""
+    return ast.parse(path.read_text())
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [node for node in ast.walk(TREES[path]) if isinstance(node, kinds)]
+    return [node for node in ast.walk(tree(path)) if isinstance(node, kinds)]
 
 
 def test_files_are_at_most_400_lines():
@@ -88,7 +94,7 @@ def test_no_float_near_money():
         name = str(path.relative_to(ROOT))
         if not name.startswith(MONEY):
             continue
-        for node in ast.walk(TREES[path]):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "float":
                 wrong.append(f"{name}:{node.lineno} float()")
     assert wrong == []

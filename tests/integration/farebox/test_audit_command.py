@@ -1,13 +1,11 @@
 """`farebox audit` as an operator runs it: status 0, 1 or 2, and what it says."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from libs.events.chain import body_hash
+from tests.support.audit_command import audit as run
 from tests.support.log_builder import LogBuilder, account_in
 from tests.support.projecting import connection_of, project
 
@@ -31,13 +29,7 @@ async def story(database):
 
 
 def audit(database, *words, url=None):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FAREBOX_")}
-    if database is not None:
-        environment["FAREBOX_DATABASE_URL"] = url or database.dsn("auditor")
-    return subprocess.run(
-        [sys.executable, "-m", "farebox.main", "audit", *words],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return run(*words, url=url or (database.dsn("auditor") if database is not None else None))
 
 
 def tamper(database, statement):

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from libs.events.times import to_text
+from tests.support.audit_command import audit as run
 from tests.support.log_builder import LogBuilder, account_in
 from tests.support.projecting import connection_of, project
 from tests.support.stories import live
@@ -46,9 +47,7 @@ def environment(database):
 
 
 def audit(database, *words):
-    return subprocess.run(
-        command(*words), env=environment(database), capture_output=True, text=True, check=False
-    )
+    return run(*words, url=database.dsn("auditor"))
 
 
 async def test_replay_tells_progress_and_ends_with_status_0(database, story):
