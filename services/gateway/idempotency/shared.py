@@ -93,7 +93,8 @@ async def open_shared(
         redis_url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
+        # Once, at once: the server may have closed a connection that nobody used for long.
+        retry=Retry(NoBackoff(), 1),
     )
     shared = SharedAnswers(redis, timeout_s=timeout_s, keep_s=keep_s)
     try:
