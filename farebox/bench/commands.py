@@ -35,7 +35,7 @@ class Reserves:
             '"kind":"Reserve","kind_version":1,"traceparent":null,"data":{"amount":"%d",'
             '"at_deadline":"release","at_least":"%d","attached_cost_ceiling":null,'
             '"catalogue":"%s","fee":null,"hold_ms":%d,"operation":"swift-1","surface":"bench",'
-            '"tags":{},"key_id":"' % (amount, amount, catalogue, hold_s * 1000)
+            '"once":null,"tags":{},"key_id":"' % (amount, amount, catalogue, hold_s * 1000)
         )
         first = decode_command(self.make(self.head("0" * 32, "0" * 32)))
         if isinstance(first, Malformed):

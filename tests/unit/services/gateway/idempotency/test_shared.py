@@ -34,8 +34,8 @@ class Redis:
         self.closed = True
 
 
-def shared(redis: Redis) -> SharedAnswers:
-    return SharedAnswers(cast("Any", redis), timeout_s=TIMEOUT_S, keep_s=60)
+def shared(redis: Redis, *, timeout_s: float = TIMEOUT_S) -> SharedAnswers:
+    return SharedAnswers(cast("Any", redis), timeout_s=timeout_s, keep_s=60)
 
 
 async def test_an_answer_that_is_being_written_is_found():
@@ -52,7 +52,7 @@ async def test_one_that_was_not_kept_is_looked_for_twice_and_no_more():
 
 async def test_what_waits_at_the_end_is_written():
     redis = Redis(lambda _: b"OK")
-    answers = shared(redis)
+    answers = shared(redis, timeout_s=5)
     for _ in range(5):
         answers.put("acct_1", ANSWER)
     await answers.close()
