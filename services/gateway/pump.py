@@ -151,7 +151,8 @@ async def pump(
         closed = await _close(reservations, hold, outcome)
         await _tell(exchange, job.order.unit, told, outcome, closed)
         if claim is not None:
-            claim.close(exchange, closed, final=outcome.settlement is not None)
+            whole = outcome.body is not None or outcome.refusal is not None
+            claim.close(exchange, closed, final=outcome.settlement is not None, whole=whole)
     except Refusal as refusal:
         await exchange.refuse(refusal)
     except asyncio.CancelledError:

@@ -57,9 +57,12 @@ class Rounds:
         waiting = iter(rows)
 
         async def work() -> None:
+            me = asyncio.current_task()
             for row in waiting:
                 self._looks.inc()
                 outcomes[await self._looker.look(row, run)] += 1
+                if me is not None and me.cancelling():
+                    return  # the group tells its tasks once, and the look may not have heard it
 
         # A sweep and a due look at one account would only refuse each other's attempt.
         async with self._one_batch, asyncio.TaskGroup() as group:

@@ -94,25 +94,24 @@ class Claim:
         self._answer = answer
         answer.tell(exchange)
 
-    def close(self, exchange: Exchange, closed: Closed, *, final: bool) -> None:
-        """The try has ended and the client has its answer. What was charged is `final`."""
+    def close(self, exchange: Exchange, closed: Closed, *, final: bool, whole: bool) -> None:
+        """The try has ended and the client has its answer. What was charged is `final`.
+
+        Not `whole`: it was a stream, also where its client was gone before the first byte.
+        """
         if final:
-            self._answer = self._told(exchange, closed)
+            self._answer = self._told(exchange, closed, whole=whole)
             if self._memory.shared is not None and self._answer.head is not None:
                 self._memory.shared.put(self._key.account_id, self._answer)
         elif closed.charge is not None:
             self._attempt += 1  # the ledger has it back; else it may still hold it
 
-    def _told(self, exchange: Exchange, closed: Closed) -> Answer:
+    def _told(self, exchange: Exchange, closed: Closed, *, whole: bool) -> Answer:
         head = exchange.head
         charged = None if closed.charge is None else decimal_text(closed.charge, self._key.unit)
-        whole = head is not None and head.body is not None
-        told = Answer(
-            exchange.request_id,
-            None if head is None else head.status,
-            charged,
-            head if whole else None,
-        )
+        again = head if whole and head is not None and head.body is not None else None
+        status = None if head is None else head.status
+        told = Answer(exchange.request_id, status, charged, again)
         return told.within(self._memory.answer_max)
 
     def end(self) -> None:

@@ -66,6 +66,8 @@ class Records:
     def end(self, name: str, record: Record) -> None:
         self._running.pop(name, None)
         self._drop(name)
+        if record.answer is None and record.attempt == 0:
+            return  # as if it was never asked for: who has no money pushes nobody's answers out
         self._ended[name] = self._clock.monotonic(), record
         self.size += record.size
         self._sweep()

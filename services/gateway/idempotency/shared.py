@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from libs.runtime import metrics
+from libs.runtime.ending import end
 from services.gateway.idempotency.answers import Answer, pack, unpack
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_WAITING: Final = 64
+_LAST_WRITES: Final = 4
+"""Time-outs that what waits at the end has to arrive: a slow Redis does not hold up a process."""
 _failures: Final = metrics.counter(
     "idempotency_redis_failures_total", "Answers that Redis did not take or give."
 )
@@ -42,14 +45,22 @@ class SharedAnswers:
             self._writing = asyncio.create_task(self._write(), name="answers to Redis")
 
     async def get(self, account_id: str, request_id: str) -> Answer | None:
-        """The answer to a request, None when Redis has none or does not say."""
-        raw = await self._ask("GET", _name(account_id, request_id))
+        """The answer to a request that is settled, None when Redis has none or does not say.
+
+        Looks twice: the gateway that was told so may only now be writing it.
+        """
+        name = _name(account_id, request_id)
+        raw = await self._ask("GET", name)
+        if raw is None:
+            await asyncio.sleep(self._timeout_s)
+            raw = await self._ask("GET", name)
         return None if raw is None else unpack(raw)
 
     async def close(self) -> None:
         """Let go of the connection, after what waits."""
         if self._writing is not None:
-            await asyncio.wait({self._writing})
+            await asyncio.wait({self._writing}, timeout=_LAST_WRITES * self._timeout_s)
+            await end(self._writing)
         await self._redis.aclose()
 
     async def _write(self) -> None:
@@ -93,7 +104,8 @@ async def open_shared(
         redis_url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
+        # Once, at once: the server may have closed a connection that nobody used for long.
+        retry=Retry(NoBackoff(), 1),
     )
     shared = SharedAnswers(redis, timeout_s=timeout_s, keep_s=keep_s)
     try:

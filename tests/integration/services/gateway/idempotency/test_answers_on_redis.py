@@ -135,6 +135,22 @@ async def test_without_redis_nothing_is_charged_twice(
     assert len(provider.record.calls) == len(pair[0].ledger.events("CreditsCharged")) == 1
 
 
+async def test_connections_that_redis_closed_meanwhile_cost_no_answer(pair: Pair, redis: Redis):
+    """As after a restart, or by its `timeout` for idle clients."""
+    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    await ask(pair[0], key, "one")
+    await kept(redis)
+    assert (await ask(pair[1], key, "one")).status_code == 200
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    first = await ask(pair[0], key, "two")
+
+    async def two_are_kept() -> bool:
+        return len(await redis.keys("farebox:*:answer:*")) == 2
+
+    await eventually(two_are_kept)
+    assert (await ask(pair[1], key, "two")).content == first.content
+
+
 async def test_an_operator_may_keep_answers_off_redis(
     pair: Pair, redis: Redis, server: RedisServer, tmp_path: Path
 ):

@@ -223,6 +223,25 @@ async def test_a_stream_that_is_done_is_told_but_not_again(pair: Pair, provider:
     assert len(provider.record.calls) == 1
 
 
+async def test_a_stream_broken_off_before_its_first_byte_is_no_empty_answer(
+    pair: Pair, provider: RunningProvider, tmp_path: Path
+):
+    """Its client left, and what was sent upstream was charged: there is nothing to tell again."""
+    catalogue, ledger = pair[0].worker.gateway.catalogue, pair[0].ledger
+    key = customer(pair[0])
+    script(provider, hold=True)
+    async with running_gateway(tmp_path, catalogue, ledger, drains_max=0) as gateway:
+        asking = asyncio.create_task(ask(gateway, key, stream=True))
+        await until(lambda: provider.record.calls)
+        asking.cancel()
+        await until(lambda: ledger.events("CreditsCharged"))
+        await until(lambda: not gateway.worker.pumps.exchanges())
+        for worker in (gateway, pair[1]):
+            refused = await ask(worker, key, stream=True)
+            assert code(refused) == (409, "idempotency_not_replayable")
+    assert len(provider.record.calls) == 1
+
+
 async def test_operations_are_charged_once_too(pair: Pair, provider: RunningProvider):
     gateway = pair[0]
     account = gateway.ledger.account(5 * DOLLAR, unit="CREDIT", plan="studio")

@@ -1,5 +1,6 @@
 """A worker remembers within its bounds, and forgets nothing that runs."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from libs.runtime.clock import ManualClock
@@ -66,3 +67,20 @@ def test_one_that_runs_again_and_ends_again_is_counted_once():
 def test_a_body_above_the_bound_is_not_kept():
     assert answer(100).within(100) == answer(100)
     assert answer(101).within(100) == Answer("req_1", 200, "1.00", None)
+
+
+def test_what_came_to_nothing_takes_no_room():
+    """Else an account without money could push out the answers that others have paid for."""
+    kept, _ = records(most=2_000)
+    kept.end("paid", record(500))
+    for number in range(10):
+        kept.begin(f"declined {number}", record())
+        kept.end(f"declined {number}", record())
+    assert kept.ended("paid") is not None
+    assert kept.size == record(500).size
+
+
+def test_the_number_of_the_next_try_is_remembered():
+    kept, _ = records()
+    kept.end("failed", replace(record(), attempt=1))
+    assert kept.ended("failed") == replace(record(), attempt=1)
