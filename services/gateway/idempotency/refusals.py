@@ -49,9 +49,9 @@ def not_replayable(answer: Answer, unit: str) -> Refusal:
         )
     else:
         message = (
-            "The request with this Idempotency-Key is done, and its answer is not kept: it was a "
-            "stream, or is too large or too old. Nothing more was executed or charged; use a new "
-            "key to run it again."
+            "The request with this Idempotency-Key is done, and its answer is not kept where you "
+            "asked: it was a stream, or is too large or too old, or was given by another process. "
+            "Nothing more was executed or charged; use a new key to run it again."
         )
     details = {
         "request_id": answer.request_id,
