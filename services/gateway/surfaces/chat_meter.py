@@ -64,6 +64,8 @@ class ChatMeter:
         self.usage = chat_usage(answer)
         self.odd = noted(odd_tier(answer))
         self._read_ends(body)
+        if self.failed:
+            raise UpstreamBrokenError
         if self.usage is None or not self.usage.output_tokens:
             self._read_text(body)
         self._done = True
@@ -114,6 +116,8 @@ class ChatMeter:
         for match in _FINISH.finditer(raw):
             self._finished += 1
             self.finish = match[1].decode()
+            # A provider's own word for "I failed": what failed is not charged.
+            self.failed = self.failed or self.finish == "error"
 
     def _read_text(self, raw: bytes) -> None:
         self.delivered += sum(map(len, self._text.findall(raw)))
