@@ -14,7 +14,8 @@ _MOST: Final = Decimal(1_000_000)
 class Provider:
     """A kind of upstream: its shape in farebox.toml, and where it usually is.
 
-    `own`: it runs on the operator's machines, so its prices are retail prices.
+    `own`: it runs on the operator's machines, so its prices are retail prices, and it may know a
+    cap of the output by its older name only.
     """
 
     name: str

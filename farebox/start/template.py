@@ -15,6 +15,9 @@ shape = "{shape}"
 base_url = "{base_url}"
 key_env = "{key_env}"      # the variable, in .env, that holds the key
 """
+_OLDER_CAP: Final = """\
+cap_field = "max_tokens"              # what caps the output: a newer name it may ignore
+"""
 _BOUGHT: Final = """\
 # What {name} charges you. max_input and max_output bound what a request can cost: take them from
 # the provider's page. Too large is safe, too small is not.
@@ -112,7 +115,7 @@ def _sold(provider: Provider) -> str:
     if provider.shape == "http":
         return _CALL
     if provider.own:
-        return _OWN + _MODEL % _RETAIL
+        return _OLDER_CAP + _OWN + _MODEL % _RETAIL
     return _BOUGHT + _MODEL % _COST_PLUS
 
 

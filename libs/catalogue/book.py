@@ -104,6 +104,8 @@ class Upstream:
     key_env: str
     timeouts: Timeouts
     prices: Mapping[str, UpstreamPrice]
+    cap_field: str = "max_completion_tokens"
+    """What caps the output of a chat completion there."""
 
 
 @dataclass(frozen=True, slots=True)

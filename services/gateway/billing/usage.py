@@ -58,7 +58,7 @@ def _span(
         if day is not None and day.year not in _YEARS:
             detail = f"{name}: the year must lie between 2000 and 2999"
             raise Problem(422, "invalid_request", detail)
-    grouped = tuple(dict.fromkeys(group or ["day"]))
+    grouped: tuple[Dimension, ...] = tuple(dict.fromkeys(group or ["day"]))
     return Span(from_, to, grouped, after, limit, pairs(tag))
 
 

@@ -19,7 +19,8 @@ _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 _ERROR: Final = re.compile(rb'"error"\s*:\s*["{]')
 _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]{1,32})"')
 _VALUE: Final = rb'\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"'
-CHAT_TEXT: Final = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"' + _VALUE)
+# What is thought is named `reasoning` by Ollama and newer vLLM, `reasoning_content` by others.
+CHAT_TEXT: Final = re.compile(rb'"(?:content|refusal|reasoning(?:_content)?|arguments)"' + _VALUE)
 COMPLETION_TEXT: Final = re.compile(rb'"text"' + _VALUE)
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"

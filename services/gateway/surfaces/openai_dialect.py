@@ -48,9 +48,13 @@ class OpenAIDialect:
         changes: dict[str, Any] = {}
         if candidate.upstream_model != parsed.model:
             changes["model"] = candidate.upstream_model
-        changes |= self._capped(parsed, min(cap, candidate.price.max_output))
+        changes |= self._capped(parsed, min(cap, candidate.price.max_output), candidate)
         if self.reports_when_asked and parsed.stream and not asks_for_usage(parsed):
             changes["stream_options"] = _options(parsed) | {"include_usage": True}
+        if None in changes.values():
+            left = {name for name, value in changes.items() if value is None}
+            kept = (parsed.fields | changes).items()
+            return orjson.dumps({name: value for name, value in kept if name not in left})
         return orjson.dumps(parsed.fields | changes) if changes else parsed.compact
 
     def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
@@ -91,7 +95,12 @@ class OpenAIDialect:
         # An upstream may obey any of them.
         return max((count for count in counts if count is not None), default=None)
 
-    def _capped(self, parsed: Parsed, cap: int) -> dict[str, int]:
+    def _capped(self, parsed: Parsed, cap: int, candidate: Candidate) -> dict[str, Any]:
+        """The fields that cap the output, where they are to be other than the client's.
+
+        One that is None is left out.
+        """
+        del candidate
         given = [name for name in self.caps if parsed.fields.get(name) is not None]
         if not given:
             return {self.caps[0]: cap} if self.caps else {}

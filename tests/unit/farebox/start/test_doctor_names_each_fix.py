@@ -105,6 +105,21 @@ async def test_what_the_upstream_refuses_names_its_fix(folder, provider, status,
     assert named in found["north/swift-1"]["fix"]
 
 
+async def test_an_upstream_that_ignores_its_cap_is_found(folder, provider):
+    script(provider, words=9, ignore_cap=True)
+    code, found = await doctor(folder)
+    assert code == 1
+    assert "9 tokens where max_completion_tokens allowed one" in found["north/swift-1"]["detail"]
+    fix = 'cap_field = "max_tokens"'
+    assert found["north/swift-1"]["fix"] == f"set upstreams.north.{fix}"
+    path = folder / "farebox.toml"
+    path.write_text(path.read_text().replace('shape = "openai"', f'shape = "openai"\n{fix}'))
+    code, found = await doctor(folder)
+    assert (code, found["north/swift-1"]["verdict"]) == (0, "ok")
+    asked = {"max_tokens", "max_completion_tokens"} & provider.record.calls[-1].body.keys()
+    assert asked == {"max_tokens"}
+
+
 async def test_an_upstream_that_is_away_is_named(folder):
     text = (folder / "farebox.toml").read_text()
     with held_ports(1) as (port,):

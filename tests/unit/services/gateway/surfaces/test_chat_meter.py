@@ -174,6 +174,10 @@ def test_delivered_text_is_counted_by_its_bytes():
     call = {"tool_calls": [{"function": {"arguments": '{"a": 1}'}}]}
     one.feed(delta("äb") + delta(None) + event({"choices": [{"delta": call}]}))
     assert one.delivered == len("äb".encode()) + len(r"{\"a\": 1}")
+    one = meter()
+    one.feed(event({"choices": [{"delta": {"content": "", "reasoning": "hm"}}]}))
+    one.feed(event({"choices": [{"delta": {"reasoning_content": "so"}}]}))
+    assert one.delivered == len("hm") + len("so")
 
 
 def test_an_endless_event_breaks_the_answer_off():

@@ -51,6 +51,22 @@ def test_a_cap_above_the_model_is_brought_down():
     assert (body["max_tokens"], body["max_completion_tokens"]) == (32_000, 7)
 
 
+@pytest.mark.requirement("PRC-2")
+@pytest.mark.parametrize(
+    ("given", "older"),
+    [({}, 300), ({"max_completion_tokens": 70}, 70), ({"max_tokens": 70}, 70),
+     ({"max_tokens": 5, "max_completion_tokens": 70}, 5),
+     ({"max_tokens": 10**6, "max_completion_tokens": None}, 32_000)],
+)  # fmt: skip
+def test_an_upstream_that_does_not_know_the_newer_cap_is_capped_by_the_older(given, older):
+    parsed = chat.parse(raw(**given))
+    upstream = replace(offer().candidates[0].upstream, cap_field="max_tokens")
+    candidate = replace(known_as("swift-1"), upstream=upstream)
+    cap = min(chat.bound(parsed, offer()).cap, 300 if not given else 10**6)
+    body = orjson.loads(chat.prepare(parsed, candidate, cap))
+    assert body == {"model": "swift-1", "messages": HELLO, "max_tokens": older}
+
+
 def test_the_upstreams_name_of_the_model_is_used():
     assert sent(chat.parse(raw(max_tokens=1)), model="swift-1-b", cap=1)["model"] == "swift-1-b"
 
