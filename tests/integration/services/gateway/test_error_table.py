@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -297,3 +298,8 @@ async def test_each_situation_is_told_as_its_sdk_reads_it(
     if row.source != "in_flight":
         assert ledger.events("CreditsCharged") == []
     assert not ledger.rules.reservations
+
+
+def test_the_page_of_errors_names_each():
+    page = (Path(__file__).parents[4] / "docs/reference/errors.md").read_text(encoding="utf-8")
+    assert [row.code for row in ROWS.values() if f"`{row.code}`" not in page] == []
