@@ -31,6 +31,8 @@ _SPOKEN: Final[Mapping[str, tuple[str, str | None]]] = {
 }
 _OLDER_CAP: Final = frozenset({"hosted_vllm", "openai_like", "deepseek", "mistral", "together_ai"})
 """Those that surely know `max_tokens`, and may ignore or refuse its newer name."""
+_TIERED: Final = tuple(_SPOKEN[name][1] for name in ("openai", "anthropic"))
+"""Where a request that names no service tier may be served in a dearer one."""
 _READ_PARAMS: Final = frozenset(
     {"model", "api_base", "api_key", "input_cost_per_token", "output_cost_per_token", "max_tokens"}
 )
@@ -264,6 +266,8 @@ def _toml(
             f"base_url = {_quoted(upstream.base_url)}",
             f"key_env = {_quoted(_variable(upstream.name))}",
         ]
+        if upstream.base_url in _TIERED:
+            lines.append('tier = "standard"')
         if upstream.older_cap:
             lines.append('cap_field = "max_tokens"')
         lines += [

@@ -86,6 +86,8 @@ def _ask(
     client: httpx.Client, upstream: Upstream, url: str, model: str, key: str
 ) -> httpx.Response:
     body: dict[str, Any] = {"model": model, "messages": _HELLO, _cap_of(upstream): 1}
+    if upstream.tier == "standard":
+        body["service_tier"] = "standard_only" if upstream.shape == "anthropic" else "default"
     if upstream.shape == "anthropic":
         headers = {"x-api-key": key, "anthropic-version": "2023-06-01"} if key else {}
     else:
@@ -116,6 +118,8 @@ def _capping(upstream: Upstream) -> str:
 
 def _refused(check: str, upstream: Upstream, answer: httpx.Response) -> Finding:
     detail = f"answered {answer.status_code}: {_message(answer)}"
+    if answer.status_code in {400, 422} and "service_tier" in answer.text:
+        return failure(check, detail, f'set upstreams.{upstream.name}.tier = "project"')
     if answer.status_code in {400, 422} and _cap_of(upstream) in answer.text:
         return failure(check, detail, _capping(upstream))
     fixes = {

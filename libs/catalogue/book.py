@@ -106,6 +106,8 @@ class Upstream:
     prices: Mapping[str, UpstreamPrice]
     cap_field: str = "max_completion_tokens"
     """What caps the output of a chat completion there."""
+    tier: str = "project"
+    """What tier a request gets that names none: `standard`, or what the `project` is set to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ def _upstream(name: str, values: Values) -> Upstream:
         ),
         prices={model: _price(price) for model, price in values["prices"].items()},
         cap_field=values["cap_field"],
+        tier=values["tier"],
     )
 
 

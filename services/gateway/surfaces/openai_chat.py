@@ -24,6 +24,7 @@ class OpenAIChat(OpenAIDialect):
     upstream_path = "/chat/completions"
     caps = (_NEWER, _OLDER)
     carrier = "messages"
+    tiers = True
     reports_when_asked = True
 
     def parse(self, raw: bytes) -> Parsed:

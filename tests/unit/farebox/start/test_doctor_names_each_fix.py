@@ -6,11 +6,13 @@ import json
 import os
 import socket
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 from farebox.main import app
 from farebox.start import upstreams
+from libs.catalogue import load
 from simulators.provider.app import DEFAULT_KEY, running_provider
 from tests.support.gateway import script
 
@@ -118,6 +120,19 @@ async def test_an_upstream_that_ignores_its_cap_is_found(folder, provider):
     assert (code, found["north/swift-1"]["verdict"]) == (0, "ok")
     asked = {"max_tokens", "max_completion_tokens"} & provider.record.calls[-1].body.keys()
     assert asked == {"max_tokens"}
+
+
+async def test_an_upstream_that_knows_no_tiers_is_found(folder, provider):
+    path = folder / "farebox.toml"
+    path.write_text(
+        path.read_text().replace('shape = "openai"', 'shape = "openai"\ntier = "standard"')
+    )
+    code, found = await doctor(folder)
+    assert (code, found["north/swift-1"]["verdict"]) == (0, "ok")
+    assert provider.record.calls[-1].body["service_tier"] == "default"
+    refused = httpx.Response(422, json={"error": "service_tier: not permitted"})
+    upstream = load(path).upstreams["north"]
+    assert upstreams._refused("x", upstream, refused).fix == 'set upstreams.north.tier = "project"'
 
 
 async def test_an_upstream_that_is_away_is_named(folder):
