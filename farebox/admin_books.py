@@ -151,6 +151,10 @@ def usage(
         list[str] | None,
         typer.Option(help="day, model, key or operation; repeatable. Default: day."),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="name:value, only of requests that carry it; repeatable: all of them."),
+    ] = None,
     after: After = None,
     limit: Limit = PAGE,
     as_csv: Csv = False,
@@ -171,6 +175,7 @@ def usage(
         from_=from_,
         to=to,
         group=group,
+        tag=tag,
         after=after,
         limit=limit,
     )

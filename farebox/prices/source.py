@@ -5,6 +5,7 @@ Here only names that it lists literally count, and a price that is made of somet
 bound before a request runs is refused.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -36,6 +37,9 @@ _NOT_SOLD: Final = {
     "storage_searches_kcount": "file searches",
 }
 """What the surfaces refuse to sell, so that its price does not matter."""
+_SEARCHING: Final = re.compile(r"\b(?:search|deep-research)\b")
+"""Names of models that search whether or not they are asked to."""
+_ALWAYS_SEARCHING: Final = "perplexity"
 
 Rates = dict[tuple[int, str], int]
 """Pico per token by (tier start, unit)."""
@@ -81,6 +85,9 @@ class Source:
     def priced(self, provider: str, name: str) -> Priced:
         """The prices of a model by its exact name; raises NotPricedError."""
         model = self._model(provider, name)
+        if _SEARCHING.search(name) or (provider == _ALWAYS_SEARCHING and _has_searches(model)):
+            text = "it searches by itself, at a fee for each call that its tokens do not tell"
+            raise NotPricedError(f"{text}; sell it by rule retail, at prices that hold the fee")
         days = {day: _rates(price) for day, price in _days(model)}
         return Priced(_changes(days), model.context_window, tuple(_notes(model)))
 
@@ -115,6 +122,10 @@ class Source:
                 text = f'only a pattern of "{model.id}" matches; that may be another model'
                 raise NotPricedError(f"{text}: write its price in farebox.toml")
         raise NotPricedError(f"{NAME} {self.version} does not know it")
+
+
+def _has_searches(model: Any) -> bool:
+    return any(getattr(price, "web_searches_kcount", None) is not None for _, price in _days(model))
 
 
 def _exact(match: Any) -> set[str]:

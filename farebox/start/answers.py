@@ -14,7 +14,8 @@ _MOST: Final = Decimal(1_000_000)
 class Provider:
     """A kind of upstream: its shape in farebox.toml, and where it usually is.
 
-    `own`: it runs on the operator's machines, so its prices are retail prices.
+    `own`: it runs on the operator's machines, so its prices are retail prices, and it may know a
+    cap of the output by its older name only. `tiers`: it sells tiers at other prices.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Provider:
     shape: str
     base_url: str
     own: bool = False
+    tiers: bool = False
 
     @property
     def key_env(self) -> str:
@@ -31,8 +33,10 @@ class Provider:
 PROVIDERS: Final[Mapping[str, Provider]] = {
     provider.name: provider
     for provider in (
-        Provider("openai", "OpenAI, or an API like it", "openai", "https://api.openai.com/v1"),
-        Provider("anthropic", "Anthropic", "anthropic", "https://api.anthropic.com/v1"),
+        Provider(
+            "openai", "OpenAI, or an API like it", "openai", "https://api.openai.com/v1", tiers=True
+        ),
+        Provider("anthropic", "Anthropic", "anthropic", "https://api.anthropic.com/v1", tiers=True),
         Provider("ollama", "Ollama on this machine", "openai", "http://127.0.0.1:11434/v1", True),
         Provider("vllm", "vLLM on this machine", "openai", "http://127.0.0.1:8000/v1", True),
         Provider("http", "any other HTTP API, at a price a call", "http", "http://127.0.0.1:9000"),

@@ -29,6 +29,10 @@ _SPOKEN: Final[Mapping[str, tuple[str, str | None]]] = {
     "together_ai": ("openai", "https://api.together.xyz/v1"),
     "xai": ("openai", "https://api.x.ai/v1"),
 }
+_OLDER_CAP: Final = frozenset({"hosted_vllm", "openai_like", "deepseek", "mistral", "together_ai"})
+"""Those that surely know `max_tokens`, and may ignore or refuse its newer name."""
+_TIERED: Final = tuple(_SPOKEN[name][1] for name in ("openai", "anthropic"))
+"""Where a request that names no service tier may be served in a dearer one."""
 _READ_PARAMS: Final = frozenset(
     {"model", "api_base", "api_key", "input_cost_per_token", "output_cost_per_token", "max_tokens"}
 )
@@ -62,6 +66,7 @@ class _Upstream:
     name: str
     shape: str
     base_url: str
+    older_cap: bool = False
     prices: dict[str, dict[str, str | int]] = field(default_factory=dict)
 
 
@@ -199,7 +204,7 @@ def _upstream(
         base = re.sub(r"[^a-z0-9]+", "-", provider)
         taken = {upstream.name for upstream in upstreams.values()}
         name = next(n for n in _names(base) if n not in taken)
-        upstreams[place] = _Upstream(name, shape, base_url)
+        upstreams[place] = _Upstream(name, shape, base_url, older_cap=provider in _OLDER_CAP)
         carried.keys[_variable(name)] = _origin(key)
     return upstreams[place]
 
@@ -261,6 +266,10 @@ def _toml(
             f"base_url = {_quoted(upstream.base_url)}",
             f"key_env = {_quoted(_variable(upstream.name))}",
         ]
+        if upstream.base_url in _TIERED:
+            lines.append('tier = "standard"')
+        if upstream.older_cap:
+            lines.append('cap_field = "max_tokens"')
         lines += [
             f"prices.{_quoted(model)} = {{ {_inline(prices)} }}"
             for model, prices in upstream.prices.items()

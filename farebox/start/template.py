@@ -15,6 +15,12 @@ shape = "{shape}"
 base_url = "{base_url}"
 key_env = "{key_env}"      # the variable, in .env, that holds the key
 """
+_STANDARD: Final = """\
+tier = "standard"                     # the service tier that has the prices below
+"""
+_OLDER_CAP: Final = """\
+cap_field = "max_tokens"              # what caps the output: a newer name it may ignore
+"""
 _BOUGHT: Final = """\
 # What {name} charges you. max_input and max_output bound what a request can cost: take them from
 # the provider's page. Too large is safe, too small is not.
@@ -81,7 +87,9 @@ FAREBOX_STRIPE_WEBHOOK_SECRET=
 def config_text(answers: Answers) -> str:
     """The farebox.toml of these answers."""
     provider = answers.provider
-    text = _HEAD + _sold(provider) + _PLAN
+    # One that is only like it may not know the field.
+    itself = provider.tiers and answers.base_url == provider.base_url
+    text = _HEAD + (_STANDARD if itself else "") + _sold(provider) + _PLAN
     operation = answers.item.strip("/").replace("/", "-").replace(".", "-").replace("_", "-")
     pack_name = f"usd-{answers.pack.replace('.', '-')}"
     return text.format(
@@ -112,7 +120,7 @@ def _sold(provider: Provider) -> str:
     if provider.shape == "http":
         return _CALL
     if provider.own:
-        return _OWN + _MODEL % _RETAIL
+        return _OLDER_CAP + _OWN + _MODEL % _RETAIL
     return _BOUGHT + _MODEL % _COST_PLUS
 
 

@@ -67,32 +67,61 @@ def _one_token(
     url = upstream.base_url.rstrip("/") + _PATHS[upstream.shape]
     began = time.perf_counter()
     try:
-        answer = _ask(client, upstream.shape, url, model, key)
+        answer = _ask(client, upstream, url, model, key)
     except httpx.HTTPError as error:
         fix = f"check upstreams.{upstream.name}.base_url, the network and the provider's status"
         return failure(check, f"{url} cannot be reached: {_why(error)}", fix)
     took = time.perf_counter() - began
     _note_clock(answer, skews)
-    if answer.is_success:
-        return fine(check, f"answered one token in {took:.2f} s")
-    return _refused(check, upstream, answer)
+    if not answer.is_success:
+        return _refused(check, upstream, answer)
+    made = _output(answer)
+    if made > 1:
+        detail = f"answered {made} tokens where {_cap_of(upstream)} allowed one"
+        return failure(check, f"{detail}: nothing bounds what a request costs", _capping(upstream))
+    return fine(check, f"answered one token in {took:.2f} s")
 
 
-def _ask(client: httpx.Client, shape: str, url: str, model: str, key: str) -> httpx.Response:
-    body: dict[str, Any] = {"model": model, "messages": _HELLO}
-    if shape == "anthropic":
+def _ask(
+    client: httpx.Client, upstream: Upstream, url: str, model: str, key: str
+) -> httpx.Response:
+    body: dict[str, Any] = {"model": model, "messages": _HELLO, _cap_of(upstream): 1}
+    if upstream.tier == "standard":
+        body["service_tier"] = "standard_only" if upstream.shape == "anthropic" else "default"
+    if upstream.shape == "anthropic":
         headers = {"x-api-key": key, "anthropic-version": "2023-06-01"} if key else {}
-        return client.post(url, json=body | {"max_tokens": 1}, headers=headers)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    answer = client.post(url, json=body | {"max_completion_tokens": 1}, headers=headers)
-    if answer.status_code in {400, 422} and "max_completion_tokens" in answer.text:
-        # Older servers know the cap by its older name only.
-        answer = client.post(url, json=body | {"max_tokens": 1}, headers=headers)
-    return answer
+    else:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+    return client.post(url, json=body, headers=headers)
+
+
+def _cap_of(upstream: Upstream) -> str:
+    return "max_tokens" if upstream.shape == "anthropic" else upstream.cap_field
+
+
+def _output(answer: httpx.Response) -> int:
+    """The output tokens that were reported; 0: none were."""
+    try:
+        usage = answer.json()["usage"]
+        return int(usage.get("completion_tokens") or usage.get("output_tokens") or 0)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return 0
+
+
+def _capping(upstream: Upstream) -> str:
+    """The other name of the cap may be the one that it knows."""
+    if upstream.shape == "anthropic":
+        return "use a server that keeps to the cap it is sent"
+    other = {"max_tokens": "max_completion_tokens"}.get(upstream.cap_field, "max_tokens")
+    return f'set upstreams.{upstream.name}.cap_field = "{other}"'
 
 
 def _refused(check: str, upstream: Upstream, answer: httpx.Response) -> Finding:
     detail = f"answered {answer.status_code}: {_message(answer)}"
+    if answer.status_code in {400, 422} and "service_tier" in answer.text:
+        return failure(check, detail, f'set upstreams.{upstream.name}.tier = "project"')
+    if answer.status_code in {400, 422} and _cap_of(upstream) in answer.text:
+        return failure(check, detail, _capping(upstream))
     fixes = {
         401: f"the key in {upstream.key_env} is not accepted: make a new one at the provider",
         403: f"the key in {upstream.key_env} may not use this model",

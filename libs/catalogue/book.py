@@ -104,6 +104,10 @@ class Upstream:
     key_env: str
     timeouts: Timeouts
     prices: Mapping[str, UpstreamPrice]
+    cap_field: str = "max_completion_tokens"
+    """What caps the output of a chat completion there."""
+    tier: str = "project"
+    """What tier a request gets that names none: `standard`, or what the `project` is set to."""
 
 
 @dataclass(frozen=True, slots=True)

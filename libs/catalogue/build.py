@@ -88,6 +88,8 @@ def _upstream(name: str, values: Values) -> Upstream:
             idle_s=wait["idle"] / 1000,
         ),
         prices={model: _price(price) for model, price in values["prices"].items()},
+        cap_field=values["cap_field"],
+        tier=values["tier"],
     )
 
 

@@ -82,6 +82,20 @@ UPSTREAM = Table(
             example='"FAREBOX_UPSTREAM_NORTH_KEY"',
         ),
         "timeouts": Key(_TIMEOUTS, "How long to wait for the upstream.", {}),
+        "tier": Key(
+            Choice(("project", "standard")),
+            "The service tier of a request that names none: `standard` asks for the one that has "
+            "the price of the book (`default`, of Anthropic `standard_only`), `project` leaves it "
+            "to your settings at the provider, and suits servers that do not know the field.",
+            "project",
+        ),
+        "cap_field": Key(
+            Choice(("max_completion_tokens", "max_tokens")),
+            "The field by which the upstream caps the output of a chat completion. One that it "
+            "does not know it may ignore, and then nothing bounds what a request costs; "
+            "`farebox doctor` finds that. Ollama knows `max_tokens` alone.",
+            "max_completion_tokens",
+        ),
         "price_book": Key(
             _name,
             "Provider of the price book whose prices and limits hold for its models; what "

@@ -229,11 +229,15 @@ class UsageKey(Facts):
 
 
 class UsageQuestion(Question):
-    """What was used from one UTC day to another, both included, summed up by `group`."""
+    """What was used from one UTC day to another, both included, summed up by `group`.
+
+    `tags`: only of requests with all of these; all of such a request counts on the day it ended.
+    """
 
     account_id: AccountId
     from_: Annotated[Day, Field(alias="from")]
     to: Day
+    tags: Tags | None = None
     group: Annotated[tuple[Dimension, ...], Field(min_length=1, max_length=4)]
     after: UsageKey | None = None
     limit: Limit = MAX_PAGE

@@ -175,9 +175,12 @@ async def usage_of(
     after: str | None,
     limit: int,
     currency: str,
+    tags: dict[str, str] | None = None,
 ) -> UsageReport:
     first, last = (day.isoformat() for day in days)
-    question = {"from": first, "to": last, "group": group, "limit": limit}
+    question: dict[str, Any] = {"from": first, "to": last, "group": group, "limit": limit}
+    if tags is not None:
+        question["tags"] = tags
     if after is not None:
         question["after"] = _place(after)
     facts = await ask(ledger, "usage", account_id, **question)

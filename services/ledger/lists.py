@@ -101,7 +101,7 @@ class Lists(Answering):
             parse_id(question.key_id, "key") if question.key_id else None,
             question.operation,
             question.state,
-            orjson.dumps(question.tags).decode() if question.tags else None,
+            _tags(question.tags),
             sorted(usage.WITHOUT_MODEL),
             question.limit + 1,
         )
@@ -111,7 +111,8 @@ class Lists(Answering):
 
     async def usage(self, p: int, question: q.UsageQuestion) -> Told:
         account = parse_id(question.account_id, "acct")
-        log_end, as_of, _ = await self._caught_up(p, account, usage.NAME)
+        source = requests.NAME if question.tags else usage.NAME
+        log_end, as_of, _ = await self._caught_up(p, account, source)
         rows = await self._pool.fetch(
             SQL["usage"],
             account,
@@ -120,6 +121,8 @@ class Lists(Answering):
             *(name in question.group for name in DIMENSIONS),
             *_after(question.after),
             question.limit + 1,
+            _tags(question.tags),
+            sorted(usage.WITHOUT_MODEL),
         )
         page = fitting(shaping.use(row) for row in rows[: question.limit])
         following = None
@@ -154,6 +157,11 @@ def key_name_note(account: UUID, key: UUID) -> UUID:
     """Where a key's name stands: a key is issued by a command of its own id."""
     name = f"{id_of('acct', account)}:IssueKey:{id_text('key', key)}"
     return parse_id(derived_id("note", name), "note")
+
+
+def _tags(tags: dict[str, str] | None) -> str | None:
+    """Tags as the JSON that rows are to contain."""
+    return orjson.dumps(tags).decode() if tags else None
 
 
 def _after(key: q.UsageKey | None) -> tuple[date | None, str, UUID, str]:

@@ -98,14 +98,26 @@ order by opened_position desc limit $11
 
 -- name: usage
 -- $4 to $7: whether to group by day, model, key, operation. $8 is null on the first page.
-with grouped as (
+-- $13: of the requests with all these tags, each on the day that it ended; $14 as $10 of requests.
+with used as (
+  select day, model, key_id, operation, requests, released, charged, margin, cost_pico, refunded,
+    usage
+  from ledger.usage_daily
+  where $13::jsonb is null and account_id = $1 and day between $2 and $3
+  union all
+  select (closed_at at time zone 'utc')::date, case when surface = any($14) then '' else operation end,
+    key_id, operation, 1, (state <> 'settled' and charge = 0)::int, charge, margin,
+    coalesce(cost_pico, 0), refunded, coalesce(usage, '{}')
+  from ledger.requests
+  where $13 is not null and account_id = $1 and state <> 'open' and tags @> $13
+    and (closed_at at time zone 'utc')::date between $2 and $3),
+grouped as (
   select case when $4 then day else '0001-01-01' end as day, case when $5 then model else '' end
     as model, case when $6 then key_id else '00000000-0000-0000-0000-000000000000' end as key_id,
     case when $7 then operation else '' end as operation, sum(requests)::bigint as requests,
     sum(released)::bigint as released, sum(charged) as charged, sum(margin) as margin,
     sum(cost_pico) as cost_pico, sum(refunded) as refunded, array_agg(usage) as metered
-  from ledger.usage_daily where account_id = $1 and day between $2 and $3
-  group by 1, 2, 3, 4)
+  from used group by 1, 2, 3, 4)
 select day, model, key_id, operation, requests, released, charged, margin, cost_pico, refunded,
   (select jsonb_object_agg(kind, count) from (
     select m.key as kind, sum(m.value::numeric) as count

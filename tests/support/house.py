@@ -124,12 +124,12 @@ async def service_key(house: Any, account: str) -> str:
     return str(made.json()["secret"])
 
 
-async def chat(house: Any, secret: str) -> httpx.Response:
+async def chat(house: Any, secret: str, **headers: str) -> httpx.Response:
     body = {"model": "swift-1", "messages": [{"role": "user", "content": "hello"}]}
     return await house.http.post(
         f"{house.gateway}/v1/chat/completions",
         json=body,
-        headers={"authorization": f"Bearer {secret}"},
+        headers={"authorization": f"Bearer {secret}"} | headers,
     )
 
 

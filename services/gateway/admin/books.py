@@ -68,7 +68,10 @@ async def fees(
 async def usage(
     admin: TheAdmin, account_id: AccountId, form: TheForm, span: TheSpan
 ) -> Response | BaseModel:
-    """Requests, charges, refunds, costs and what was metered, from one UTC day to another."""
+    """Requests, charges, refunds, costs and what was metered, from one UTC day to another.
+
+    With `tag` only of requests that carry it: all of a request counts on the day that it ended.
+    """
     report = await usage_of(
         admin.ledger,
         account_id,
@@ -78,6 +81,7 @@ async def usage(
         span.after,
         span.limit,
         admin.catalogue.currency,
+        span.tags,
     )
     return form.of(report, "rows")
 

@@ -20,6 +20,9 @@ router = APIRouter(tags=["requests"])
 
 Text = Annotated[str | None, Query(pattern="^[ -~]{1,128}$")]
 Tag = Annotated[str, StringConstraints(pattern="^[a-z0-9_]{1,32}:[ -~]{0,64}$")]
+Tags = Annotated[
+    list[Tag] | None, Query(max_length=8, description="`name:value`; several: all of them.")
+]
 
 
 class Receipts(BaseModel):
@@ -51,9 +54,7 @@ def _filter(
     ] = None,
     key_id: Annotated[str | None, Query(pattern="^key_[0-9a-f]{32}$")] = None,
     state: Literal["open", "settled", "released", "expired"] | None = None,
-    tag: Annotated[
-        list[Tag] | None, Query(max_length=8, description="`name:value`; several: all of them.")
-    ] = None,
+    tag: Tags = None,
 ) -> Filter:
     fields: dict[str, Any] = {
         "after": after,
@@ -64,9 +65,14 @@ def _filter(
         "operation": operation,
         "key_id": key_id,
         "state": state,
-        "tags": dict(one.split(":", 1) for one in tag) if tag else None,
+        "tags": pairs(tag),
     }
     return Filter({name: value for name, value in fields.items() if value is not None})
+
+
+def pairs(tags: list[str] | None) -> dict[str, str] | None:
+    """Tags by their names."""
+    return dict(one.split(":", 1) for one in tags) if tags else None
 
 
 TheFilter = Annotated[Filter, Depends(_filter)]

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from libs.events.list_queries import Dimension
 from services.gateway.billing.context import Owner, TheBilling
+from services.gateway.billing.requests import Tags, pairs
 from services.gateway.pages import CSV, PAGE, Limit, TheForm
 from services.gateway.problems import Problem
 from services.gateway.telling import UsageReport, usage_of
@@ -22,13 +23,14 @@ _YEARS: Final = range(2000, 3000)
 
 @dataclass(frozen=True)
 class Span:
-    """Which days, summed up by what, and which page of that."""
+    """Which days, of which tags, summed up by what, and which page of that."""
 
     first: date | None
     last: date | None
     group: tuple[Dimension, ...]
     after: str | None
     limit: int
+    tags: dict[str, str] | None
 
     def days(self, now: datetime) -> tuple[date, date]:
         """The first and the last day; without any, the last thirty."""
@@ -50,12 +52,14 @@ def _span(
     ] = None,
     after: Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]{1,800}$")] = None,
     limit: Limit = PAGE,
+    tag: Tags = None,
 ) -> Span:
     for name, day in (("from", from_), ("to", to)):
         if day is not None and day.year not in _YEARS:
             detail = f"{name}: the year must lie between 2000 and 2999"
             raise Problem(422, "invalid_request", detail)
-    return Span(from_, to, tuple(dict.fromkeys(group or ["day"])), after, limit)
+    grouped: tuple[Dimension, ...] = tuple(dict.fromkeys(group or ["day"]))
+    return Span(from_, to, grouped, after, limit, pairs(tag))
 
 
 TheSpan = Annotated[Span, Depends(_span)]
@@ -65,7 +69,10 @@ TheSpan = Annotated[Span, Depends(_span)]
 async def usage(
     billing: TheBilling, key: Owner, form: TheForm, span: TheSpan
 ) -> Response | BaseModel:
-    """Requests, charges, refunds, costs and what was metered, from one UTC day to another."""
+    """Requests, charges, refunds, costs and what was metered, from one UTC day to another.
+
+    With `tag` only of requests that carry it: all of a request counts on the day that it ended.
+    """
     report = await usage_of(
         billing.ledger,
         key.account_id,
@@ -75,5 +82,6 @@ async def usage(
         span.after,
         span.limit,
         billing.catalogue.currency,
+        span.tags,
     )
     return form.of(report, "rows")

@@ -25,6 +25,7 @@ from services.gateway.surfaces.anthropic_fields import (
 from services.gateway.surfaces.anthropic_headers import forwarded
 from services.gateway.surfaces.anthropic_meter import MessageMeter
 from services.gateway.surfaces.normal_form import normal_size
+from services.gateway.surfaces.openai_dialect import standard_tier
 from services.gateway.surfaces.openai_fields import compacted, count_of, json_object, model_of
 from services.gateway.surfaces.protocol import Parsed
 
@@ -95,6 +96,8 @@ class AnthropicMessages(AnthropicDialect):
         changes: dict[str, Any] = {}
         if candidate.upstream_model != parsed.model:
             changes["model"] = candidate.upstream_model
+        if candidate.upstream.tier == "standard":
+            changes |= standard_tier(parsed.fields, "standard_only")
         cap = min(cap, candidate.price.max_output)
         if parsed.asked is None or cap < parsed.asked:
             changes["max_tokens"] = cap

@@ -7,6 +7,7 @@ from a cache or written to one; ours are all of them.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -53,6 +54,8 @@ class MessageMeter:
         self._merged: dict[str, Any] = {}
         self._splitter = Splitter()
         self._stopped = False
+        self._counted = False
+        """Whether a stream has told its output after its start, where it is only a beginning."""
 
     @property
     def complete(self) -> bool:
@@ -102,17 +105,27 @@ class MessageMeter:
                 message = told.get("message")
                 self._lay_over(message.get("usage") if isinstance(message, dict) else None)
             case "message_delta":
-                self._lay_over(told.get("usage"))
+                usage = told.get("usage")
+                self._lay_over(usage)
+                if isinstance(usage, dict) and is_count(usage.get("output_tokens")):
+                    self._counted = True
                 delta = told.get("delta")
                 self._read_end(delta if isinstance(delta, dict) else {})
+                self._forget_uncounted()
             case "message_stop":
                 self._stopped = True
+                self._forget_uncounted()
             case "content_block_start":
                 self.open_block = _count(told.get("index"))
             case "content_block_stop":
                 self.open_block = None
             case "error":
                 self.failed = True
+
+    def _forget_uncounted(self) -> None:
+        """At the end, the output that was counted at the start alone is no count of it."""
+        if self.complete and not self._counted and self.usage is not None:
+            self.usage = replace(self.usage, output_tokens=0)
 
     def _read_end(self, told: dict[str, Any]) -> None:
         reason = told.get("stop_reason")

@@ -58,6 +58,7 @@ _MESSAGE_FIELDS: Final = frozenset(
         "tool_call_id",
         "function_call",
         "refusal",
+        "reasoning",
         "reasoning_content",
         "annotations",
     }

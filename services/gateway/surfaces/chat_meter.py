@@ -19,7 +19,8 @@ _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 _ERROR: Final = re.compile(rb'"error"\s*:\s*["{]')
 _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]{1,32})"')
 _VALUE: Final = rb'\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"'
-CHAT_TEXT: Final = re.compile(rb'"(?:content|refusal|reasoning_content|arguments)"' + _VALUE)
+# What is thought is named `reasoning` by Ollama and newer vLLM, `reasoning_content` by others.
+CHAT_TEXT: Final = re.compile(rb'"(?:content|refusal|reasoning(?:_content)?|arguments)"' + _VALUE)
 COMPLETION_TEXT: Final = re.compile(rb'"text"' + _VALUE)
 _DONE: Final = b"[DONE]"
 _END: Final = b"data: [DONE]\n\n"
@@ -64,6 +65,8 @@ class ChatMeter:
         self.usage = chat_usage(answer)
         self.odd = noted(odd_tier(answer))
         self._read_ends(body)
+        if self.failed:
+            raise UpstreamBrokenError
         if self.usage is None or not self.usage.output_tokens:
             self._read_text(body)
         self._done = True
@@ -114,6 +117,8 @@ class ChatMeter:
         for match in _FINISH.finditer(raw):
             self._finished += 1
             self.finish = match[1].decode()
+            # A provider's own word for "I failed": what failed is not charged.
+            self.failed = self.failed or self.finish == "error"
 
     def _read_text(self, raw: bytes) -> None:
         self.delivered += sum(map(len, self._text.findall(raw)))

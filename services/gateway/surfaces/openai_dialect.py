@@ -1,5 +1,6 @@
 """What the surfaces of the OpenAI dialect share: their bodies, caps, bounds and errors."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -27,6 +28,8 @@ class OpenAIDialect:
     """The fields that cap the output; without one of them the first is added."""
     carrier: ClassVar[str] = ""
     """The field that may carry images."""
+    tiers: ClassVar[bool] = False
+    """Whether a request may name a service tier."""
     reports_when_asked: ClassVar[bool] = False
     """Whether a stream tells its usage only to those who ask for it."""
 
@@ -48,9 +51,15 @@ class OpenAIDialect:
         changes: dict[str, Any] = {}
         if candidate.upstream_model != parsed.model:
             changes["model"] = candidate.upstream_model
-        changes |= self._capped(parsed, min(cap, candidate.price.max_output))
+        if self.tiers and candidate.upstream.tier == "standard":
+            changes |= standard_tier(parsed.fields, "default")
+        changes |= self._capped(parsed, min(cap, candidate.price.max_output), candidate)
         if self.reports_when_asked and parsed.stream and not asks_for_usage(parsed):
             changes["stream_options"] = _options(parsed) | {"include_usage": True}
+        if None in changes.values():
+            left = {name for name, value in changes.items() if value is None}
+            kept = (parsed.fields | changes).items()
+            return orjson.dumps({name: value for name, value in kept if name not in left})
         return orjson.dumps(parsed.fields | changes) if changes else parsed.compact
 
     def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
@@ -91,11 +100,21 @@ class OpenAIDialect:
         # An upstream may obey any of them.
         return max((count for count in counts if count is not None), default=None)
 
-    def _capped(self, parsed: Parsed, cap: int) -> dict[str, int]:
+    def _capped(self, parsed: Parsed, cap: int, candidate: Candidate) -> dict[str, Any]:
+        """The fields that cap the output, where they are to be other than the client's.
+
+        One that is None is left out.
+        """
+        del candidate
         given = [name for name in self.caps if parsed.fields.get(name) is not None]
         if not given:
             return {self.caps[0]: cap} if self.caps else {}
         return {name: cap for name in given if parsed.fields[name] > cap}
+
+
+def standard_tier(fields: Mapping[str, Any], name: str) -> dict[str, str]:
+    """The tier that has the price of the book, of a request that names none."""
+    return {"service_tier": name} if fields.get("service_tier") is None else {}
 
 
 def asks_for_usage(parsed: Parsed) -> bool:

@@ -18,6 +18,7 @@ class OpenAIResponses(OpenAIDialect):
     upstream_path = "/responses"
     caps = ("max_output_tokens",)
     carrier = "input"
+    tiers = True
 
     def parse(self, raw: bytes) -> Parsed:
         fields = json_object(raw)

@@ -43,7 +43,8 @@ class ResponsesMeter:
         self.complete = False
         self._splitter = Splitter()
         self._begun = b""
-        self._text: list[bytes] = []
+        self._text: list[tuple[int, list[bytes]]] = []
+        """What was said, with the bytes that were delivered when it was."""
         self._number = 0
 
     def whole(self, body: bytes) -> None:
@@ -84,14 +85,18 @@ class ResponsesMeter:
         if deltas:
             self.delivered += sum(map(len, deltas))
             if _TEXT_DELTA.search(event):
-                self._text += deltas
+                self._text.append((self.delivered, deltas))
         return True
 
     def so_far(self) -> tuple[dict[str, Any], str, int]:
-        """The response as it was begun, the text that came, and how many events."""
+        """The response as it was begun, the text that was delivered, and how many events came.
+
+        A piece that was read and not relayed is none of it: nobody pays for that.
+        """
         begun = parsed(self._begun).get("response")
+        said = [delta for at, deltas in self._text if at <= self.delivered for delta in deltas]
         # Not by orjson: a delta may end with the first half of a character.
-        text: str = json.loads(b'"%b"' % b"".join(self._text), strict=False)
+        text: str = json.loads(b'"%b"' % b"".join(said), strict=False)
         text = text.encode(errors="replace").decode()
         return begun if isinstance(begun, dict) else {}, text, self._number
 

@@ -1,47 +1,50 @@
 """A client may go at any moment: what it asked for is settled, exactly once."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
-import orjson
 import pytest
 
 from services.gateway.drains import Drains
-from tests.support.catalogue import EXAMPLE
+from tests.support.catalogue import ANTHROPIC, EXAMPLE
 from tests.support.gateway import DOLLAR, catalogue_for
-from tests.support.raw_gateway import (
-    BROKEN,
-    DONE,
-    REPORT,
-    Client,
-    RawGateway,
-    Scripted,
-    raw_gateway,
-    said,
-)
+from tests.support.raw_gateway import BROKEN, Client, RawGateway, Scripted, raw_gateway
+from tests.support.scripted_streams import OUTPUT, STREAMS, Stream
 
 pytestmark = pytest.mark.requirement("RSV-2", "RSV-6")
 
-WORDS = [said("a "), said("b "), said("c "), said("d "), said("e", "stop")]
-WHOLE = [*WORDS, REPORT, DONE]
-ASKED = orjson.dumps(
-    {"model": "swift-1", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-)
-CATALOGUE = catalogue_for("http://up")
+CATALOGUE = catalogue_for("http://up", ANTHROPIC)
+CANCEL = '\non_disconnect = "cancel"'
 CANCELLING = catalogue_for(
     "http://up",
-    **{"default_max_output = 4096": 'default_max_output = 4096\non_disconnect = "cancel"'},
+    ANTHROPIC,
+    **{
+        "default_max_output = 4096": "default_max_output = 4096" + CANCEL,
+        'routes = ["west/verse-1-b"]': 'routes = ["west/verse-1-b"]' + CANCEL,
+    },
 )
 
 
-async def one(gateway: RawGateway, pieces: list, leaves: int | None) -> tuple[Client, Scripted]:
+def moments(count: Callable[[Stream], int], *more: int | None) -> list:
+    """Each surface with each event after which its client goes; None: it stays."""
+    return [
+        pytest.param(stream, leaves, id=f"{name}-{leaves}")
+        for name, stream in STREAMS.items()
+        for leaves in (*range(count(stream)), *more)
+    ]
+
+
+async def one(
+    gateway: RawGateway, stream: Stream, pieces: list, leaves: int | None
+) -> tuple[Client, Scripted]:
     """A stream whose upstream sends the next event when the client has the last one, or is gone."""
-    client = Client(ASKED, leaves)
+    client = Client(stream.asked, leaves)
     sent = 0
 
     async def pace() -> None:
         nonlocal sent
-        while not client.left.is_set() and len(client.bodies) < min(sent, len(WORDS)):
+        while not client.left.is_set() and len(client.bodies) < min(sent, len(stream.relayed)):
             client.moved.clear()
             await client.moved.wait()
         for _ in range(3):  # the gateway notices that it is gone
@@ -51,32 +54,32 @@ async def one(gateway: RawGateway, pieces: list, leaves: int | None) -> tuple[Cl
     scripted = Scripted(pieces, pace=pace)
     gateway.upstreams.script = lambda: scripted
     account = gateway.ledger.account(DOLLAR)
-    await gateway.ask(client, gateway.ledger.key(account))
+    await gateway.ask(client, gateway.ledger.key(account), path=stream.path)
     assert not gateway.ledger.rules.reservations
     return client, scripted
 
 
-@pytest.mark.parametrize("leaves", [*range(len(WHOLE) + 1), None])
+@pytest.mark.parametrize(("stream", "leaves"), moments(lambda stream: len(stream.whole) + 1, None))
 async def test_at_every_event_index_one_settlement_of_what_was_used(
-    tmp_path: Path, leaves: int | None
+    tmp_path: Path, stream: Stream, leaves: int | None
 ):
     async with raw_gateway(tmp_path, CATALOGUE) as gateway:
-        await one(gateway, WHOLE, leaves)
+        await one(gateway, stream, stream.whole, leaves)
         assert gateway.ledger.kinds() == ["Reserve", "Settle"]
         [charged] = gateway.ledger.events("CreditsCharged")
-        assert (charged["basis"], charged["usage"]["output_tokens"]) == ("actual", 5)
+        assert (charged["basis"], charged["usage"]["output_tokens"]) == ("actual", OUTPUT)
         assert gateway.worker.drains.free == 100
 
 
-@pytest.mark.parametrize("leaves", range(len(WORDS)))
+@pytest.mark.parametrize(("stream", "leaves"), moments(lambda stream: 5))
 @pytest.mark.parametrize("how", ["no_place", "cancel"])
 async def test_where_it_is_not_read_on_what_was_delivered_is_estimated(
-    tmp_path: Path, leaves: int, how: str
+    tmp_path: Path, stream: Stream, leaves: int, how: str
 ):
     catalogue = CANCELLING if how == "cancel" else CATALOGUE
     places = 0 if how == "no_place" else 100
     async with raw_gateway(tmp_path, catalogue, drains_max=places) as gateway:
-        _, scripted = await one(gateway, WHOLE, leaves)
+        _, scripted = await one(gateway, stream, stream.whole, leaves)
         assert gateway.ledger.kinds() == ["Reserve", "Settle"]
         [charged] = gateway.ledger.events("CreditsCharged")
         assert charged["basis"] == "estimate"
@@ -85,12 +88,12 @@ async def test_where_it_is_not_read_on_what_was_delivered_is_estimated(
         assert gateway.worker.drains.free == places
 
 
-@pytest.mark.parametrize("leaves", [*range(len(WORDS)), None])
+@pytest.mark.parametrize(("stream", "leaves"), moments(lambda stream: 5, None))
 async def test_a_provider_that_dies_after_it_gives_all_back_once(
-    tmp_path: Path, leaves: int | None
+    tmp_path: Path, stream: Stream, leaves: int | None
 ):
     async with raw_gateway(tmp_path, CATALOGUE) as gateway:
-        await one(gateway, [*WORDS[:4], BROKEN], leaves)
+        await one(gateway, stream, [*stream.relayed[:4], BROKEN], leaves)
         assert gateway.ledger.kinds() == ["Reserve", "Release"]
 
 

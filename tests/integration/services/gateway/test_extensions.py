@@ -195,6 +195,34 @@ async def test_the_sdk_reads_such_an_end_to_its_end(
     assert set(finishes[:-1]) == {None}
 
 
+async def test_a_response_ends_so_too_and_tells_the_text_that_came(
+    gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider
+):
+    account = ledger.account(DOLLAR)
+    script(provider, words=400, word_bytes=5, hold_after_chunks=9)
+    events = []
+
+    async def read() -> None:
+        async with gateway.sdk(ledger.key(account)) as client:
+            stream = await client.responses.create(model="swift-1", input="Hello", stream=True)
+            events.extend([event async for event in stream])
+
+    reading = asyncio.create_task(read())
+    await until(lambda: provider.record.calls and provider.record.calls[0].chunks == 9)
+    drain(ledger, account)
+    provider.record.release()
+    await reading
+    said = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    last = events[-1]
+    assert (last.type, last.response.status) == ("response.incomplete", "incomplete")
+    assert last.response.incomplete_details.reason == "max_output_tokens"
+    assert (last.response.id, last.response.output_text) == (events[0].response.id, said)
+    charged = own(ledger)
+    assert 0 < len(said) <= SLICE
+    assert last.response.usage.output_tokens == charged["usage"]["output_tokens"]
+    assert (charged["finish"], charged["attempts"][-1]["reason"]) == ("length", "hold_used_up")
+
+
 async def test_what_is_left_is_held_before_the_end(
     gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider
 ):

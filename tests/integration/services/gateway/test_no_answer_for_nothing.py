@@ -8,7 +8,6 @@ import pytest
 
 from services.gateway import completion
 from services.gateway.pieces import MOST_PIECES
-from tests.integration.services.gateway.test_disconnects import ASKED
 from tests.support.gateway import DOLLAR, catalogue_for, until
 from tests.support.raw_gateway import (
     BROKEN,
@@ -20,11 +19,13 @@ from tests.support.raw_gateway import (
     raw_gateway,
     said,
 )
+from tests.support.scripted_streams import STREAMS
 
 pytestmark = pytest.mark.requirement("RSV-2")
 
 CATALOGUE = catalogue_for("http://up")
 IMPATIENT = catalogue_for("http://up", **{'idle = "120s"': 'idle = "100ms"'})
+ASKED = STREAMS["chat"].asked
 WORDS = [said("four"), said("five", "stop")]
 
 

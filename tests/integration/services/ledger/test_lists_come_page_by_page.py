@@ -151,12 +151,13 @@ async def test_requests_are_filtered_by_all_that_is_asked(ask, story):
     assert await found(to=opened) == everything[5:]
 
 
+@pytest.mark.requirement("ACC-8")
 async def test_use_is_summed_up_by_what_it_is_grouped_by(ask, story):
-    async def rows(*group, account=None, start="2026-11-01"):
+    async def rows(*group, account=None, start="2026-11-01", **more):
         told = await ask(
             "usage",
             account_id=account or story.name,
-            **{"from": start, "to": "2026-11-30", "group": group},
+            **{"from": start, "to": "2026-11-30", "group": group} | more,
         )
         return told["rows"]
 
@@ -174,6 +175,12 @@ async def test_use_is_summed_up_by_what_it_is_grouped_by(ask, story):
     assert len(await rows("day", "model", "key", "operation")) == 2
     assert await rows("day", start="2026-11-21") == []
     assert [row["charged"] for row in await rows("day", account=story.stranger)] == ["7"]
+    # Of tagged requests alone; here all that has this tag is all that there is of its model.
+    by_model = {row["model"]: row for row in await rows("model")}
+    assert await rows("model", tags={"team": "blue"}) == [by_model["swift-1"]]
+    assert await rows("day", tags={"team": "red"}) == []
+    assert await rows("day", tags={"team": "blue"}, start="2026-11-21") == []
+    assert await rows("day", tags={"team": "blue"}, account=story.stranger) == []
 
 
 @pytest.mark.requirement("PRC-3")

@@ -198,6 +198,16 @@ class TestThePinnedWheel:
             with pytest.raises(NotPricedError):
                 wheel.priced("openai" if "gpt" in name else "anthropic", name)
 
+    @pytest.mark.requirement("PRC-7")
+    @pytest.mark.parametrize(
+        ("provider", "name"),
+        [("openai", "gpt-4o-search-preview"), ("openai", "gpt-5-search-api"),
+         ("openai", "o3-deep-research"), ("perplexity", "perplexity/sonar")],
+    )  # fmt: skip
+    def test_what_searches_by_itself_is_not_priced_by_its_tokens(self, wheel, provider, name):
+        with pytest.raises(NotPricedError, match="searches by itself"):
+            wheel.priced(provider, name)
+
     def test_an_image_model_has_its_own_rate_of_output(self, wheel):
         (rates,) = wheel.priced("openai", "gpt-image-1.5").days.values()
         assert (rates[0, "output"], rates[0, "image_output"]) == (10_000_000, 32_000_000)

@@ -6,11 +6,13 @@ import json
 import os
 import socket
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 from farebox.main import app
 from farebox.start import upstreams
+from libs.catalogue import load
 from simulators.provider.app import DEFAULT_KEY, running_provider
 from tests.support.gateway import script
 
@@ -103,6 +105,34 @@ async def test_what_the_upstream_refuses_names_its_fix(folder, provider, status,
     code, found = await doctor(folder)
     assert code == 1
     assert named in found["north/swift-1"]["fix"]
+
+
+async def test_an_upstream_that_ignores_its_cap_is_found(folder, provider):
+    script(provider, words=9, ignore_cap=True)
+    code, found = await doctor(folder)
+    assert code == 1
+    assert "9 tokens where max_completion_tokens allowed one" in found["north/swift-1"]["detail"]
+    fix = 'cap_field = "max_tokens"'
+    assert found["north/swift-1"]["fix"] == f"set upstreams.north.{fix}"
+    path = folder / "farebox.toml"
+    path.write_text(path.read_text().replace('shape = "openai"', f'shape = "openai"\n{fix}'))
+    code, found = await doctor(folder)
+    assert (code, found["north/swift-1"]["verdict"]) == (0, "ok")
+    asked = {"max_tokens", "max_completion_tokens"} & provider.record.calls[-1].body.keys()
+    assert asked == {"max_tokens"}
+
+
+async def test_an_upstream_that_knows_no_tiers_is_found(folder, provider):
+    path = folder / "farebox.toml"
+    path.write_text(
+        path.read_text().replace('shape = "openai"', 'shape = "openai"\ntier = "standard"')
+    )
+    code, found = await doctor(folder)
+    assert (code, found["north/swift-1"]["verdict"]) == (0, "ok")
+    assert provider.record.calls[-1].body["service_tier"] == "default"
+    refused = httpx.Response(422, json={"error": "service_tier: not permitted"})
+    upstream = load(path).upstreams["north"]
+    assert upstreams._refused("x", upstream, refused).fix == 'set upstreams.north.tier = "project"'
 
 
 async def test_an_upstream_that_is_away_is_named(folder):

@@ -31,6 +31,9 @@ def test_every_provider_gives_a_catalogue_that_can_be_loaded(tmp_path, provider)
     assert plan.sells == frozenset({*catalogue.models, *catalogue.operations})
     assert catalogue.packs[plan.packs[0]].gives > 0
     (upstream,) = catalogue.upstreams.values()
+    own = provider in {"ollama", "vllm"}
+    assert upstream.tier == ("standard" if provider in {"openai", "anthropic"} else "project")
+    assert upstream.cap_field == ("max_tokens" if own else "max_completion_tokens")
     assert f"{upstream.key_env}=" in (tmp_path / ".env").read_text()
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
 

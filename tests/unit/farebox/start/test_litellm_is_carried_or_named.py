@@ -63,6 +63,10 @@ def test_models_prices_limits_and_margin_are_carried_exactly(tmp_path):
     assert (price.max_input, price.max_output) == (400_000, 32_000)
     assert catalogue.models["swift"].default_max_output == 1000
     assert catalogue.upstreams["hosted-vllm"].base_url == "http://10.0.0.5:8000/v1"
+    caps = [catalogue.upstreams[name].cap_field for name in ("openai", "hosted-vllm")]
+    assert caps == ["max_completion_tokens", "max_tokens"]
+    tiers = [catalogue.upstreams[name].tier for name in ("openai", "hosted-vllm")]
+    assert tiers == ["standard", "project"]
     assert catalogue.plans["payg"].margin_bps == 1500
     assert catalogue.plans["payg"].sells == frozenset({"swift", "own"})
 

@@ -68,6 +68,7 @@ def test_covers_what_is_sold_and_its_price(old, new):
     ("old", "new"),
     [
         ('base_url = "https://llm.north.example/v1"', 'base_url = "https://other.example"'),
+        ('shape = "openai"', 'shape = "openai"\ncap_field = "max_tokens"\ntier = "standard"'),
         ("FAREBOX_UPSTREAM_NORTH_KEY", "FAREBOX_UPSTREAM_OTHER_KEY"),
         ('connect = "5s"', 'connect = "6s"'),
         ('idle = "120s"', 'idle = "10m"'),

@@ -13,6 +13,7 @@ from tests.support.house import (
     ask,
     chat,
     customer,
+    look,
     open_house,
     operate,
     score,
@@ -25,6 +26,33 @@ from tests.support.house import (
 async def house(database, streams, tmp_path_factory) -> AsyncIterator[Any]:
     async with open_house(database, tmp_path_factory.mktemp("house")) as opened:
         yield opened
+
+
+@pytest.mark.requirement("ACC-8")
+async def test_tags_are_on_the_receipt_its_table_and_the_usage_of_what_carries_them(house):
+    who = await customer(house)
+    for headers in ({"farebox-tags": "team=blue, run=7"}, {"farebox-tags": "team=red"}, {}):
+        answer = await chat(house, who.inference, **headers)
+        assert answer.status_code == 200, answer.text
+    told = (await ask(house, who.owner, "/requests")).json()["requests"]
+    assert [receipt["tags"] for receipt in told] == [
+        {},
+        {"team": "red"},
+        {"run": "7", "team": "blue"},
+    ]
+    table = await ask(house, who.owner, "/requests?format=csv&tag=team:blue")
+    assert '"{""run"":""7"",""team"":""blue""}"' in table.text
+
+    async def use(query: str) -> list[tuple[int, str]]:
+        rows = (await ask(house, who.owner, f"/usage?{query}")).json()["rows"]
+        return [(row["requests"], row["charged"]) for row in rows]
+
+    charge = told[0]["charge"]
+    assert await use("tag=team:blue") == await use("tag=team:blue&tag=run:7") == [(1, charge)]
+    assert await use("tag=team:blue&tag=run:8") == []
+    assert [requests for requests, _ in await use("")] == [3]
+    table = await look(house, f"/accounts/{who.account}/usage?tag=team:red&format=csv")
+    assert len(table.text.splitlines()) == 2
 
 
 @pytest.mark.requirement("PRC-8", "AUD-3")

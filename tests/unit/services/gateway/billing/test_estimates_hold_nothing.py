@@ -1,11 +1,12 @@
 """POST /billing/v1/estimate: the bound of a request, its prices and whether it fits."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
 from libs.catalogue import price_lines
-from tests.support.catalogue import EXAMPLE
+from tests.support.catalogue import ANTHROPIC, EXAMPLE
 
 pytestmark = pytest.mark.requirement("PRC-10")
 
@@ -36,6 +37,30 @@ async def test_a_chat_completion_is_told_its_bound_and_its_prices(api):
     assert told["catalogue"] == api.catalogue.hash
     # Nothing but questions: no command was sent.
     assert len(api.ledger.sent) == sent
+
+
+ANYWHERE = {
+    "/v1/completions": {"prompt": "Hello", "max_tokens": 100},
+    "/v1/responses": {"input": "Hello", "max_output_tokens": 100},
+    "/v1/embeddings": {"input": "Hello"},
+    "/v1/images/generations": {"prompt": "Hello"},
+    "/v1/messages": HELLO | {"model": "verse-1", "max_tokens": 100},
+}
+
+
+@pytest.mark.parametrize("path", ANYWHERE)
+@pytest.mark.parametrize("catalogue_text", [ANTHROPIC])
+async def test_any_surface_is_told_its_bound(api, path):
+    customer = await api.customer(amount=10**9)
+    body = {"model": "swift-1"} | ANYWHERE[path]
+    told = (await estimate(api, customer.inference, path, body=body)).json()
+    size = len(json.dumps(body, separators=(",", ":")))
+    assert told["input_tokens"] == size + 1024
+    output = 0 if path == "/v1/embeddings" else 32_000 if "images" in path else 100
+    given, made = (3_750_000, 15_000_000) if path == "/v1/messages" else (250_000, 2_000_000)
+    pico = told["input_tokens"] * given + output * made
+    assert Decimal(told["bound"]) == -(-pico * 11 // 10_000) / Decimal(10**9)
+    assert told["max_output_tokens"] == (100 if output == 100 else None)
 
 
 async def test_what_does_not_fit_is_told_with_a_cap_that_would(api):

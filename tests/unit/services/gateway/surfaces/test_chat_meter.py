@@ -37,8 +37,10 @@ def test_a_whole_answer_tells_its_usage():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"<html>", b'{"error": {"message": "no"}}', b'{"error": "no"}']
-)
+    "body",
+    [b"", b"{", b"[]", b"<html>", b'{"error": {"message": "no"}}', b'{"error": "no"}',
+     b'{"choices": [{"message": {"content": ""}, "finish_reason": "error"}]}'],
+)  # fmt: skip
 def test_what_is_no_answer_is_not_charged(body: bytes):
     with pytest.raises(UpstreamBrokenError):
         meter().whole(body)
@@ -140,6 +142,16 @@ def test_an_error_event_is_relayed_and_fails_the_stream():
     assert one.failed
 
 
+def test_a_finish_that_says_error_fails_the_stream_and_what_a_model_says_does_not():
+    one = meter()
+    said = delta('"finish_reason": "error"')
+    assert one.feed(said + delta("", "error")) == said + delta("", "error")
+    assert one.failed
+    one = meter()
+    one.feed(said + delta("", "stop"))
+    assert not one.failed
+
+
 def test_an_end_without_its_blank_line_still_counts():
     one = meter()
     assert one.feed(delta("a", "stop") + b"data: [DONE]") == delta("a", "stop")
@@ -162,6 +174,10 @@ def test_delivered_text_is_counted_by_its_bytes():
     call = {"tool_calls": [{"function": {"arguments": '{"a": 1}'}}]}
     one.feed(delta("äb") + delta(None) + event({"choices": [{"delta": call}]}))
     assert one.delivered == len("äb".encode()) + len(r"{\"a\": 1}")
+    one = meter()
+    one.feed(event({"choices": [{"delta": {"content": "", "reasoning": "hm"}}]}))
+    one.feed(event({"choices": [{"delta": {"reasoning_content": "so"}}]}))
+    assert one.delivered == len("hm") + len("so")
 
 
 def test_an_endless_event_breaks_the_answer_off():

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from services.gateway.errors import Refusal
 from services.gateway.surfaces.chat_fields import HARMLESS
 from services.gateway.surfaces.openai_chat import OpenAIChat
+from services.gateway.surfaces.openai_embeddings import OpenAIEmbeddings
+from services.gateway.surfaces.openai_responses import OpenAIResponses
 from tests.unit.services.gateway.offering import offer
 
 chat = OpenAIChat()
@@ -49,6 +51,41 @@ def test_a_cap_above_the_model_is_brought_down():
     cap = chat.bound(parsed, offer()).cap
     body = sent(parsed, cap=cap)
     assert (body["max_tokens"], body["max_completion_tokens"]) == (32_000, 7)
+
+
+@pytest.mark.requirement("PRC-7")
+@pytest.mark.parametrize(
+    ("tier", "given", "sent"),
+    [("project", {}, None), ("standard", {}, "default"), ("standard", {"service_tier": None}, "default"),
+     ("standard", {"service_tier": "default"}, "default")],
+)  # fmt: skip
+def test_a_request_without_a_tier_gets_the_one_that_has_our_price(tier, given, sent):
+    upstream = replace(offer().candidates[0].upstream, tier=tier)
+    candidate = replace(known_as("swift-1"), upstream=upstream)
+
+    def tier_of(surface, body: dict) -> str | None:
+        parsed = surface.parse(orjson.dumps({"model": "swift-1"} | body))
+        return orjson.loads(surface.prepare(parsed, candidate, 9)).get("service_tier")
+
+    assert tier_of(chat, {"messages": HELLO} | given) == sent
+    assert tier_of(OpenAIResponses(), {"input": "Hello"} | given) == sent
+    assert tier_of(OpenAIEmbeddings(), {"input": "Hello"}) is None, "it knows no tiers"
+
+
+@pytest.mark.requirement("PRC-2")
+@pytest.mark.parametrize(
+    ("given", "older"),
+    [({}, 300), ({"max_completion_tokens": 70}, 70), ({"max_tokens": 70}, 70),
+     ({"max_tokens": 5, "max_completion_tokens": 70}, 5),
+     ({"max_tokens": 10**6, "max_completion_tokens": None}, 32_000)],
+)  # fmt: skip
+def test_an_upstream_that_does_not_know_the_newer_cap_is_capped_by_the_older(given, older):
+    parsed = chat.parse(raw(**given))
+    upstream = replace(offer().candidates[0].upstream, cap_field="max_tokens")
+    candidate = replace(known_as("swift-1"), upstream=upstream)
+    cap = min(chat.bound(parsed, offer()).cap, 300 if not given else 10**6)
+    body = orjson.loads(chat.prepare(parsed, candidate, cap))
+    assert body == {"model": "swift-1", "messages": HELLO, "max_tokens": older}
 
 
 def test_the_upstreams_name_of_the_model_is_used():

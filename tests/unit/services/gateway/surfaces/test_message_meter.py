@@ -1,12 +1,14 @@
 """The meter of Anthropic messages merges what a stream tells twice, and changes nothing."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.catalogue import Usage
-from services.gateway.meter import UpstreamBrokenError
+from services.gateway.meter import UpstreamBrokenError, believable
 from services.gateway.surfaces.anthropic_messages import AnthropicMessages
 from services.gateway.surfaces.anthropic_meter import MessageMeter, usage_of
 
@@ -64,6 +66,22 @@ def test_the_later_usage_lies_over_the_earlier_and_is_not_added(later: dict):
     assert one.usage == ALL
     one.feed(delta(later))
     assert one.usage == ALL
+
+
+@pytest.mark.requirement("RSV-2")
+@pytest.mark.parametrize(
+    "end", [delta(None) + STOP, delta({}) + STOP, delta({"output_tokens": "9"}), STOP]
+)
+def test_output_that_was_counted_at_the_start_alone_is_estimated(end: bytes):
+    """Else an answer of any length would cost the one token that it began with."""
+    one = MessageMeter()
+    one.feed(start() + text("four") + end)
+    assert one.complete
+    assert one.usage == replace(ALL, output_tokens=0)
+    assert believable(one) is None
+    nothing = MessageMeter()
+    nothing.feed(start() + end)
+    assert believable(nothing) == replace(ALL, output_tokens=0)
 
 
 def test_counts_that_grow_in_a_stream_are_the_last_ones():

@@ -88,6 +88,16 @@ def test_the_cap_is_the_clients_and_never_above_the_model():
     assert sent["messages"] == HELLO
 
 
+@pytest.mark.requirement("PRC-7")
+def test_a_request_without_a_tier_gets_the_one_that_has_our_price():
+    candidate = known_as("swift-1")
+    candidate = replace(candidate, upstream=replace(candidate.upstream, tier="standard"))
+    sent = orjson.loads(surface.prepare(surface.parse(raw()), candidate, 100))
+    assert sent == orjson.loads(raw()) | {"service_tier": "standard_only"}
+    body = raw(service_tier="standard_only")
+    assert surface.prepare(surface.parse(body), candidate, 100) == body
+
+
 @pytest.mark.parametrize("value", [None, 0, -1, 1.5, "9", True])
 def test_a_request_without_a_cap_is_refused(value: object):
     assert refused(raw(max_tokens=value)).param == "max_tokens"

@@ -151,3 +151,14 @@ def test_a_stream_is_ended_early_as_the_provider_itself_ends_one_at_its_cap():
     assert response["output"][0]["content"][0]["text"] == "a\U0001f600b?"
     assert response["usage"]["output_tokens"] == 5
     assert told["sequence_number"] == 4
+
+
+@pytest.mark.requirement("RSV-5")
+def test_a_piece_that_was_not_relayed_is_not_told_at_the_end_either():
+    meter = ResponsesMeter()
+    meter.feed(event("response.created", response={"id": "resp_1"}))
+    meter.feed(event("response.output_text.delta", delta="paid"))
+    before = meter.delivered
+    meter.feed(event("response.output_text.delta", delta=" and free"))
+    meter.delivered = before
+    assert b'"text":"paid"' in response_ending(meter, Usage(10, 0, 1))
