@@ -91,10 +91,11 @@ class Offer:
 
     def charge(self, usage: Usage, candidate: Candidate) -> Charge:
         """What the customer pays for `usage` on a candidate, rounded up once (PRC-1)."""
-        charge = self._nanos(cost_pico(candidate.charged, usage))
+        pico = cost_pico(candidate.charged, usage)
+        charge = self._nanos(pico)
         if not candidate.price.known:
             return Charge(charge, 0, None)
-        cost = cost_pico(candidate.price, usage)
+        cost = pico if candidate.own is None else cost_pico(candidate.price, usage)
         if self.conversion is None:
             return Charge(charge, 0, cost)
         return Charge(charge, margin_nanos(charge, cost, self.conversion), cost)

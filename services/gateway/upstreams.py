@@ -14,7 +14,7 @@ from services.gateway.deadline import Deadline
 from services.gateway.errors import HeaderList
 from services.gateway.failures import broken_off, unreachable, upstream_timeout
 from services.gateway.headers import returned
-from services.gateway.redaction import Redaction
+from services.gateway.key_mask import KeyMask
 
 # Below what providers keep open: a connection that is closed under a POST cannot be retried.
 _KEEPALIVE_S: Final = 4.0
@@ -55,7 +55,7 @@ class Upstreams:
             upstream.name: environment.get(upstream.key_env, "")
             for upstream in catalogue.upstreams.values()
         }
-        self.redact = Redaction(self._keys.values())
+        self.redact = KeyMask(self._keys.values())
         """What an upstream said, without any key of ours; `read` and `returned` do so."""
 
     @property

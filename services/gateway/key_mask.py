@@ -10,7 +10,7 @@ _SHORTEST: Final = 12
 """Shorter ones are no secrets but placeholders like `none`: taken out they would spoil answers."""
 
 
-class Redaction:
+class KeyMask:
     """Puts an asterisk in the place of each character, so that lengths and JSON stay the same."""
 
     def __init__(self, keys: Iterable[str]) -> None:
