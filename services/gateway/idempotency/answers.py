@@ -13,8 +13,8 @@ REPLAYED: Final[HeaderList] = ((b"idempotent-replayed", b"true"),)
 _told_again: Final = metrics.counter(
     "repeats_told_again_total", "Repeats of requests that got the first one's answer again."
 )
-_OVERHEAD: Final = 1024
-"""What a record takes in memory beside its body, at most about."""
+OVERHEAD: Final = 1024
+"""Bytes that what is remembered of a request takes beside its body, at most about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Answer:
     @property
     def size(self) -> int:
         """Bytes it takes in memory."""
-        return _OVERHEAD + (0 if self.head is None else len(self.head.body or b""))
+        return OVERHEAD + (0 if self.head is None else len(self.head.body or b""))
 
     def within(self, most: int) -> Self:
         """Without its body, if that is above `most` bytes."""
-        return self if self.size - _OVERHEAD <= most else replace(self, head=None)
+        return self if self.size - OVERHEAD <= most else replace(self, head=None)
 
     def tell(self, exchange: Exchange) -> None:
         """Answer a repeat as the first request was answered, its id included."""

@@ -1,13 +1,10 @@
 """What this worker remembers of requests with an Idempotency-Key, within bounds of memory."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from libs.runtime import metrics
 from libs.runtime.clock import Clock
-from services.gateway.idempotency.answers import Answer
-
-_SMALL: Final = 1024
+from services.gateway.idempotency.answers import OVERHEAD, Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +19,7 @@ class Record:
 
     @property
     def size(self) -> int:
-        return _SMALL if self.answer is None else self.answer.size
+        return OVERHEAD if self.answer is None else self.answer.size
 
     def is_of(self, key_id: str, digest: str) -> bool:
         """Whether the same is asked for, by the same API key."""
