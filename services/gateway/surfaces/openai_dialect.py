@@ -56,11 +56,13 @@ class OpenAIDialect:
         changes |= self._capped(parsed, min(cap, candidate.price.max_output), candidate)
         if self.reports_when_asked and parsed.stream and not asks_for_usage(parsed):
             changes["stream_options"] = _options(parsed) | {"include_usage": True}
-        if None in changes.values():
-            left = {name for name, value in changes.items() if value is None}
-            kept = (parsed.fields | changes).items()
-            return orjson.dumps({name: value for name, value in kept if name not in left})
-        return orjson.dumps(parsed.fields | changes) if changes else parsed.compact
+        if not changes:
+            return parsed.compact
+        sent = parsed.fields | changes
+        for name, value in changes.items():
+            if value is None:
+                del sent[name]
+        return orjson.dumps(sent)
 
     def ending(self, parsed: Parsed, meter: Meter, usage: Usage) -> bytes:
         message = f"no answer to this grows while it runs: {parsed.model} {meter} {usage}"
