@@ -19,8 +19,8 @@ import asyncpg
 import orjson
 import uvloop
 
+from benchmarks.crowd import Crowd
 from farebox.bench.commands import Reserves
-from farebox.bench.wire import Wire
 
 SUBJECT = b"ledger.queries.0.echo"
 BODY_BYTES = 850
@@ -72,15 +72,11 @@ async def echo(url: str) -> None:
 
 
 async def measure(url: str, seconds: float) -> None:
-    wire = await Wire.connect(url, "gateway", os.environ["GATEWAY_PASSWORD"])
+    crowd = await Crowd.connect(url, "gateway", os.environ["GATEWAY_PASSWORD"])
     made = Reserves()
     head = made.head("0" * 32, "0" * 32)
-    echoes = []
-    until = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < until:
-        await wire.request(SUBJECT, made.make(head))
-        echoes.append(time.perf_counter() - began)
-    wire.close()
+    echoes = await crowd.run(1, seconds, lambda: (SUBJECT, made.make(head)), b'"kind":"Reserve"')
+    crowd.close()
     commits = await _commits(seconds)
     report = {"echo_p50_ms": _median_ms(echoes), "commit_p50_ms": _median_ms(commits)}
     print(json.dumps(report), flush=True)

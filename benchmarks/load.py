@@ -8,7 +8,6 @@ It prints `ready` when connected, waits for a line on its input, and starts.
 import argparse
 import asyncio
 import gc
-import itertools
 import json
 import os
 import random
@@ -19,11 +18,12 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.crowd import Crowd, Void
 from farebox.bench.commands import Reserves
 from farebox.bench.histogram import histogram_of
-from farebox.bench.wire import Wire
 
 RESERVED = b'"reply":"Reserved"'
+SUBJECTS = {str(p): b"ledger.commands.%d.use" % p for p in range(10)}
 
 
 class Purses:
@@ -40,43 +40,27 @@ class Purses:
         if rest:
             raise SystemExit("the accounts file has lines of other lengths")
 
-    def any(self, dice: float) -> tuple[bytes, str]:
-        """A subject, and the head of a Reserve, of the account at that part of the file."""
-        at = int(dice * self._count) * self.LINE
+    def any(self) -> tuple[bytes, bytes]:
+        """A subject and a Reserve, of an account anywhere in the file."""
+        at = int(random.random() * self._count) * self.LINE
         account, key = self._text[at + 2 : at + 34], self._text[at + 35 : at + 67]
-        return SUBJECTS[self._text[at]], self._made.head(account, key)
-
-
-SUBJECTS = {str(p): b"ledger.commands.%d.use" % p for p in range(10)}
-
-
-async def call(wire: Wire, made: Reserves, purses: Purses, until: float) -> list[float]:
-    """One caller: a command after the other; the times of those answered Reserved, in seconds."""
-    times = []
-    clock, dice = time.perf_counter, random.random
-    while (began := clock()) < until:
-        subject, head = purses.any(dice())
-        answer = await wire.request(subject, made.make(head))
-        if RESERVED not in answer:
-            raise SystemExit(f"void: {answer.decode()}")
-        times.append(clock() - began)
-    return times
+        return SUBJECTS[self._text[at]], self._made.make(self._made.head(account, key))
 
 
 async def run(options: argparse.Namespace) -> None:
-    made = Reserves()
-    purses = Purses(options.accounts.read_text(), made)
-    wire = await Wire.connect(options.url, "gateway", os.environ["GATEWAY_PASSWORD"])
+    purses = Purses(options.accounts.read_text(), Reserves())
+    crowd = await Crowd.connect(options.url, "gateway", os.environ["GATEWAY_PASSWORD"])
     gc.freeze()
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     cpu, began = time.process_time(), time.perf_counter()
-    until = began + options.seconds
-    callers = [call(wire, made, purses, until) for _ in range(options.callers)]
-    times = list(itertools.chain.from_iterable(await asyncio.gather(*callers)))
+    try:
+        times = await crowd.run(options.callers, options.seconds, purses.any, RESERVED)
+    except Void as void:
+        raise SystemExit(f"void: {void}") from void
     took = time.perf_counter() - began
     print(json.dumps(reported(times, took, time.process_time() - cpu)), flush=True)
-    wire.close()
+    crowd.close()
 
 
 def reported(times: list[float], took: float, cpu: float) -> dict[str, Any]:

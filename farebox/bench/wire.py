@@ -7,7 +7,7 @@ docs.nats.io as "client protocol".
 
 import asyncio
 import secrets
-from typing import cast
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 import orjson
@@ -36,7 +36,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     @classmethod
-    async def connect(cls, url: str, user: str, password: str) -> "Wire":
+    async def connect(cls, url: str, user: str, password: str) -> Self:
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(
