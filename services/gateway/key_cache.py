@@ -4,7 +4,7 @@ An answer of the ledger that was on its way while an event told of a change may 
 change; it is not remembered. While events are not heard nothing is remembered at all.
 """
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 
 from libs.runtime import metrics
 from services.gateway.keys import KeyInfo
@@ -15,7 +15,7 @@ class KeyCache:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._by_hash: dict[str, KeyInfo] = {}
+        self._by_hash: OrderedDict[str, KeyInfo] = OrderedDict()  # the oldest at no cost
         self._by_account: defaultdict[str, set[str]] = defaultdict(set)
         self._seen: dict[int, int] = {}
         self._listening = False
@@ -25,9 +25,9 @@ class KeyCache:
     # What the directory asks.
 
     def get(self, hashed: str) -> KeyInfo | None:
-        info = self._by_hash.pop(hashed, None)
+        info = self._by_hash.get(hashed)
         if info is not None:
-            self._by_hash[hashed] = info
+            self._by_hash.move_to_end(hashed)
         return info
 
     def ask(self) -> int:

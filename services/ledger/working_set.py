@@ -28,6 +28,9 @@ One object, because a hundred thousand of them are kept and dropped in turn.
 
 PRINT_BYTES = 32
 
+DROPPED_SHIFT = 6
+"""A 2^6th of the limit is dropped at once."""
+
 
 def remember(fingerprint: bytes, reply: bytes) -> Remembered:
     return Remembered(fingerprint + reply)
@@ -86,9 +89,14 @@ class WorkingSet:
 
 
 def _evict(entries: dict[K, V], limit: int) -> None:
-    """Drop the oldest entries above the limit."""
+    """Drop the oldest entries when there are more than the limit, and some more than needed.
+
+    A dict keeps the places of what was dropped from its front, and looks through all of them to
+    find the oldest entry: one by one that costs more than the command which came instead.
+    """
     if len(entries) > limit:
-        for key in list(islice(entries, len(entries) - limit)):
+        kept = limit - (limit >> DROPPED_SHIFT)
+        for key in list(islice(entries, len(entries) - kept)):
             del entries[key]
 
 

@@ -1,5 +1,6 @@
 """What this worker remembers of requests with an Idempotency-Key, within bounds of memory."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from libs.runtime import metrics
@@ -38,7 +39,7 @@ class Records:
         self._most = most
         self._keep_s = keep_s
         self._running: dict[str, Record] = {}
-        self._ended: dict[str, tuple[float, Record]] = {}
+        self._ended: OrderedDict[str, tuple[float, Record]] = OrderedDict()
         self.size = 0
         """Bytes that those take that have ended."""
         metrics.gauge(

@@ -1,5 +1,6 @@
 """The rates of accounts in this process's memory."""
 
+from collections import OrderedDict
 from itertools import islice
 from typing import Final
 
@@ -14,7 +15,7 @@ class Buckets:
 
     def __init__(self) -> None:
         # In order of use, so that what may be forgotten stands at the front.
-        self._debts: dict[str, tuple[Limits, int, int]] = {}
+        self._debts: OrderedDict[str, tuple[Limits, int, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._debts)
