@@ -30,7 +30,8 @@ from services.gateway.exchange import ErrorShape, Exchange
 from services.gateway.headers import forwarded
 from services.gateway.idempotency.answers import Answer
 from services.gateway.idempotency.claim import Claim
-from services.gateway.idempotency.claims import Claims, tags_with
+from services.gateway.idempotency.claims import Claims
+from services.gateway.idempotency.unclaimed import Unclaimed
 from services.gateway.keys import AuthError, KeyInfo
 from services.gateway.limits.headers import ietf_rate_headers
 from services.gateway.limits.limiter import Limiter
@@ -100,7 +101,7 @@ class PaidRequests:
                 order = replace(order, unit=offer.unit, attached_to=under)
             headers = surface.forwards(scope["headers"])
             job = Completion(self._means, surface, parsed, offer, order, headers)
-            return partial(self._pumps.start, job, claim=claim), parsed.stream
+            return partial(self._pumps.start, job, claim), parsed.stream
 
         await self._serve(surface, job, scope, receive, send)
 
@@ -134,7 +135,7 @@ class PaidRequests:
                 hold_ms=self._means.settings.hold_ms_for(operation.timeout_s),
             )
             job = OperationCall(self._means.upstreams, operation, upstream, call, price, order)
-            return partial(self._pumps.start, job, claim=claim), False
+            return partial(self._pumps.start, job, claim), False
 
         await self._serve(_OPERATION_ERRORS, job, scope, receive, send)
 
@@ -231,7 +232,12 @@ def _close_unread(refusal: Refusal) -> HeaderList:
 
 
 def _order(
-    scope: Scope, key: KeyInfo, res: str, operation: str, surface: str, claim: Claim | None
+    scope: Scope,
+    key: KeyInfo,
+    res: str,
+    operation: str,
+    surface: str,
+    claim: Claim | Unclaimed,
 ) -> Order:
     return Order(
         res=res,
@@ -242,5 +248,5 @@ def _order(
         surface=surface,
         at_deadline="release",
         traceparent=traceparent(scope["headers"]),
-        tags=tags_with(claim, tags_of(scope["headers"])),
+        tags=claim.tagged(tags_of(scope["headers"])),
     )

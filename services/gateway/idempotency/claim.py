@@ -1,6 +1,7 @@
 """One request with an Idempotency-Key, from the look at what is known to what is kept of it."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,7 +9,7 @@ from libs.events.money import decimal_text
 from services.gateway.exchange import Exchange
 from services.gateway.hold import Hold
 from services.gateway.idempotency.answers import Answer
-from services.gateway.idempotency.naming import attempt_id
+from services.gateway.idempotency.naming import attempt_id, tagged
 from services.gateway.idempotency.pasts import Past, look_up
 from services.gateway.idempotency.records import Record, Records
 from services.gateway.idempotency.refusals import (
@@ -52,6 +53,10 @@ class Claim:
         self._text = text
         self._attempt = attempt
         self._answer: Answer | None = None
+
+    def tagged(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """The request's tags and what is asked for; raises Refusal where there is no room."""
+        return tagged(tags, self.digest)
 
     def begin(self) -> None:
         """From here on a repeat is told that it runs."""

@@ -1,14 +1,14 @@
 """Looks whether a request has an Idempotency-Key, and whether it was asked for before."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from starlette.types import Scope
 
 from services.gateway.context import Gateway
 from services.gateway.idempotency.answers import Answer
 from services.gateway.idempotency.claim import Claim, Memory
-from services.gateway.idempotency.naming import attempt_id, digest_of, key_of, tagged
+from services.gateway.idempotency.naming import attempt_id, digest_of, key_of
 from services.gateway.idempotency.records import Records
 from services.gateway.idempotency.refusals import (
     in_progress,
@@ -17,6 +17,7 @@ from services.gateway.idempotency.refusals import (
     not_supported,
 )
 from services.gateway.idempotency.shared import open_shared
+from services.gateway.idempotency.unclaimed import UNCLAIMED, Unclaimed
 from services.gateway.keys import KeyInfo
 
 
@@ -28,8 +29,8 @@ class Claims:
 
     def of(
         self, scope: Scope, key: KeyInfo, body: bytes, under: str | None
-    ) -> Claim | Answer | None:
-        """The claim of a request that is to run once, or the answer it had; None without a key.
+    ) -> Claim | Unclaimed | Answer:
+        """The claim of a request that is to run once, if it has a key; or the answer it had.
 
         Raises:
             Refusal: it runs, another had its key, its answer cannot be told again, or its header
@@ -37,7 +38,7 @@ class Claims:
         """
         text = key_of(scope["headers"])
         if text is None:
-            return None
+            return UNCLAIMED
         if under:
             raise not_supported()
         digest = digest_of(scope, body)
@@ -73,8 +74,3 @@ async def open_claims(gateway: Gateway) -> AsyncIterator[Claims]:
         keep_s=settings.idempotency_keep_s,
     ) as shared:
         yield Claims(Memory(records, gateway.ledger, settings.idempotency_answer_max, shared))
-
-
-def tags_with(claim: Claim | None, tags: Mapping[str, str]) -> Mapping[str, str]:
-    """A request's tags; those of a claim also say what is asked for."""
-    return tags if claim is None else tagged(tags, claim.digest)
