@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from libs.events.money import decimal_text
 from services.gateway.exchange import Exchange
@@ -18,12 +18,14 @@ from services.gateway.idempotency.refusals import (
     mismatch,
     not_replayable,
 )
-from services.gateway.idempotency.shared import SharedAnswers
 from services.gateway.keys import KeyInfo
 from services.gateway.ledger_calls import Ledger
 from services.gateway.orders import Closed
 from services.gateway.pump import Job
 from services.gateway.reservations import Reservations, TakenError
+
+if TYPE_CHECKING:
+    from services.gateway.idempotency.shared import SharedAnswers
 
 MOST_TRIES: Final = 16
 
@@ -35,7 +37,7 @@ class Memory:
     records: Records
     ledger: Ledger
     answer_max: int
-    shared: SharedAnswers | None = None
+    shared: "SharedAnswers | None" = None
 
 
 class Claim:

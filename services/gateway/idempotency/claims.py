@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
@@ -16,9 +17,12 @@ from services.gateway.idempotency.refusals import (
     not_replayable,
     not_supported,
 )
-from services.gateway.idempotency.shared import open_shared
 from services.gateway.idempotency.unclaimed import UNCLAIMED, Unclaimed
 from services.gateway.keys import KeyInfo
+from services.gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from services.gateway.idempotency.shared import SharedAnswers
 
 
 class Claims:
@@ -68,9 +72,22 @@ async def open_claims(gateway: Gateway) -> AsyncIterator[Claims]:
     records = Records(
         gateway.clock, most=settings.idempotency_bytes, keep_s=settings.idempotency_keep_s
     )
-    async with open_shared(
-        settings.redis_url if settings.idempotency_on_redis else "",
-        timeout_s=settings.redis_timeout_s,
-        keep_s=settings.idempotency_keep_s,
-    ) as shared:
+    async with _shared(settings) as shared:
         yield Claims(Memory(records, gateway.ledger, settings.idempotency_answer_max, shared))
+
+
+@contextlib.asynccontextmanager
+async def _shared(settings: GatewaySettings) -> AsyncIterator["SharedAnswers | None"]:
+    """The answers on Redis; None where there are to be none."""
+    if not settings.redis_url or not settings.idempotency_on_redis:
+        yield None
+        return
+    from services.gateway.idempotency.shared import SharedAnswers  # noqa: PLC0415 - slow to import
+    from services.gateway.redis_client import open_redis  # noqa: PLC0415
+
+    timeout_s = settings.redis_timeout_s
+    # Again once: the server may have closed a connection that nobody used for long.
+    redis = open_redis(settings.redis_url, timeout_s=timeout_s, retries=1)
+    answers = SharedAnswers(redis, timeout_s=timeout_s, keep_s=settings.idempotency_keep_s)
+    async with contextlib.aclosing(answers):
+        yield answers
