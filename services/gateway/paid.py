@@ -41,6 +41,7 @@ from services.gateway.offers import Offer, Offers
 from services.gateway.operations import Call, OperationCall
 from services.gateway.orders import Order
 from services.gateway.pump import Pumps
+from services.gateway.retries import count_retry
 from services.gateway.surfaces.anthropic_counting import AnthropicCounting
 from services.gateway.surfaces.protocol import Surface
 from services.gateway.tags import tags_of
@@ -91,6 +92,7 @@ class PaidRequests:
         """Serve one request of a surface."""
 
         def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> Work:
+            count_retry(scope["headers"], surface.name)
             claim = self._claims.of(scope, key, raw, under)
             if isinstance(claim, Answer):
                 return partial(self._again, claim), False
@@ -119,6 +121,7 @@ class PaidRequests:
         upstream = self._gateway.catalogue.upstreams[operation.upstream]
 
         def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> Work:
+            count_retry(scope["headers"], "operation")
             if under:
                 message = "What an operation costs is not known; attach calls of models."
                 raise Refusal(400, "not_attachable", message)
