@@ -120,8 +120,8 @@ async def test_streams_of_one_account_run_ahead_by_that_quarter_together(
     provider.record.release()
     await asyncio.gather(*streams)
     assert first > second == SLICE
-    assert gateway.worker.unheld.room("anybody", 400) == 100
-    assert not gateway.worker.unheld._of
+    assert gateway.worker.means.unheld.room("anybody", 400) == 100
+    assert not gateway.worker.means.unheld._of
 
 
 @pytest.mark.parametrize("asked", [False, True])
