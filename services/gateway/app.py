@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from os import environ
+from typing import Any
 
 from libs.catalogue import load
 from libs.events.subjects import USE
@@ -84,16 +85,26 @@ async def serve(settings: GatewaySettings, lifecycle: Lifecycle) -> None:
             public_url=catalogue.gateway.public_url or f"http://{address[0]}:{port}",
         )
         worker = await stack.enter_async_context(open_worker(gateway))
-        work = {"journal": worker.replay.run(), "installation": worker.admit()}
-        work["catalogue"] = worker.selling.run()
-        if settings.key_cache_max:
-            feed = KeyFeed(broker.connection, cache, partitions=partitions, clock=clock)
-            work["keys"] = feed.run()
-        for name, job in work.items():
+        for name, job in _work(worker, cache).items():
             stack.push_async_callback(lifecycle.end, [lifecycle.spawn(job, name)])
         await stack.enter_async_context(worker.serving(listening))
         await stack.enter_async_context(serve_health(settings, health, lifecycle, {"http": port}))
         await lifecycle.stopping.wait()
+
+
+def _work(worker: "Worker", cache: KeyCache) -> dict[str, Coroutine[Any, Any, None]]:
+    """What goes on beside the requests, by name."""
+    gateway = worker.gateway
+    work = {
+        "journal": worker.replay.run(),
+        "installation": worker.admit(),
+        "catalogue": worker.selling.run(),
+    }
+    if gateway.settings.key_cache_max:
+        partitions = gateway.catalogue.ledger.partitions
+        feed = KeyFeed(gateway.nc, cache, partitions=partitions, clock=gateway.clock)
+        work["keys"] = feed.run()
+    return work
 
 
 @dataclass(frozen=True)
@@ -104,9 +115,7 @@ class Worker:
     root: Root
     paid: PaidRequests
     pumps: Pumps
-    drains: Drains
-    routing: Routing
-    unheld: Unheld
+    means: Means
     journal: Journal
     replay: Replay
     limiter: Limiter
@@ -148,6 +157,39 @@ def _reservations(gateway: Gateway, journal: Journal, selling: Selling) -> Reser
     )
 
 
+def _upstreams(gateway: Gateway, environment: Mapping[str, str]) -> Upstreams:
+    upstreams = Upstreams(
+        gateway.catalogue, answer_max=gateway.settings.answer_max, environment=environment
+    )
+    for name in upstreams.without_key:
+        log.warning("no key for upstream %s: it is called without one", name)
+    return upstreams
+
+
+def _means(upstreams: Upstreams, settings: GatewaySettings) -> Means:
+    return Means(
+        upstreams,
+        Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s),
+        Drains(settings.drains_max, settings.drains_account_max),
+        Unheld(settings.unheld_percent),
+        settings,
+    )
+
+
+def _root(gateway: Gateway, paid: PaidRequests, limiter: Limiter, openers: Openers) -> Root:
+    """All that is served, by its path."""
+    rate = BillingRate(limiter, gateway.settings.billing_requests_per_minute, gateway.clock.now)
+    models = ModelList(gateway.keys, paid.offers)
+    billing = billing_api(gateway, rate, openers)
+    return Root(gateway.catalogue, paid, models, billing, gateway.health)
+
+
+def _watch(health: Health, journal: Journal, selling: Selling, paid: PaidRequests) -> None:
+    health.add("journal", journal.problem)
+    health.add("catalogue", selling.problem)
+    health.add("ledger", lambda: None if paid.open else "has not told its time")
+
+
 @contextlib.asynccontextmanager
 async def open_worker(
     gateway: Gateway, environment: Mapping[str, str] = environ
@@ -156,48 +198,29 @@ async def open_worker(
 
     Raises OSError when the journal cannot be opened.
     """
-    settings, catalogue = gateway.settings, gateway.catalogue
-    journal = Journal(
-        settings.data_dir / "journal", gateway.clock, min_free=settings.journal_min_free
-    )
+    settings, catalogue, clock = gateway.settings, gateway.catalogue, gateway.clock
+    journal = Journal(settings.data_dir / "journal", clock, min_free=settings.journal_min_free)
     await journal.open()
-    upstreams = Upstreams(catalogue, answer_max=settings.answer_max, environment=environment)
-    for name in upstreams.without_key:
-        log.warning("no key for upstream %s: it is called without one", name)
     selling = Selling(gateway.ledger, catalogue.hash, catalogue.ledger.partitions)
     pumps = Pumps(_reservations(gateway, journal, selling))
-    drains = Drains(settings.drains_max, settings.drains_account_max)
-    unheld = Unheld(settings.unheld_percent)
-    routing = Routing(failures=settings.breaker_failures, pause_s=settings.breaker_pause_s)
+    openers = Openers(gateway.ledger)
     try:
         async with (
-            upstreams,
-            open_limiter(
-                gateway.clock, settings.redis_url, timeout_s=settings.redis_timeout_s
-            ) as limiter,
+            _upstreams(gateway, environment) as upstreams,
+            open_limiter(clock, settings.redis_url, timeout_s=settings.redis_timeout_s) as limiter,
             open_claims(gateway) as claims,
         ):
-            means = Means(upstreams, routing, drains, unheld, settings)
-            openers = Openers(gateway.ledger)
+            means = _means(upstreams, settings)
             paid = PaidRequests(gateway, means, pumps, limiter, openers, claims)
-            rate = BillingRate(limiter, settings.billing_requests_per_minute, gateway.clock.now)
-            models = ModelList(gateway.keys, paid.offers)
-            billing = billing_api(gateway, rate, openers)
-            root = Root(catalogue, paid, models, billing, gateway.health)
-            gateway.health.add("journal", journal.problem)
-            gateway.health.add("catalogue", selling.problem)
-            gateway.health.add("ledger", lambda: None if paid.open else "has not told its time")
-            replay = Replay(journal, gateway.ledger)
+            _watch(gateway.health, journal, selling, paid)
             yield Worker(
                 gateway=gateway,
-                root=root,
+                root=_root(gateway, paid, limiter, openers),
                 paid=paid,
                 pumps=pumps,
-                drains=drains,
-                routing=routing,
-                unheld=unheld,
+                means=means,
                 journal=journal,
-                replay=replay,
+                replay=Replay(journal, gateway.ledger),
                 limiter=limiter,
                 selling=selling,
             )

@@ -30,7 +30,8 @@ from services.gateway.exchange import ErrorShape, Exchange
 from services.gateway.headers import forwarded
 from services.gateway.idempotency.answers import Answer
 from services.gateway.idempotency.claim import Claim
-from services.gateway.idempotency.claims import Claims, tags_with
+from services.gateway.idempotency.claims import Claims
+from services.gateway.idempotency.unclaimed import Unclaimed
 from services.gateway.keys import AuthError, KeyInfo
 from services.gateway.limits.headers import ietf_rate_headers
 from services.gateway.limits.limiter import Limiter
@@ -40,6 +41,7 @@ from services.gateway.offers import Offer, Offers
 from services.gateway.operations import Call, OperationCall
 from services.gateway.orders import Order
 from services.gateway.pump import Pumps
+from services.gateway.retries import count_retry
 from services.gateway.surfaces.anthropic_counting import AnthropicCounting
 from services.gateway.surfaces.protocol import Surface
 from services.gateway.tags import tags_of
@@ -90,6 +92,7 @@ class PaidRequests:
         """Serve one request of a surface."""
 
         def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> Work:
+            count_retry(scope["headers"], surface.name)
             claim = self._claims.of(scope, key, raw, under)
             if isinstance(claim, Answer):
                 return partial(self._again, claim), False
@@ -100,7 +103,7 @@ class PaidRequests:
                 order = replace(order, unit=offer.unit, attached_to=under)
             headers = surface.forwards(scope["headers"])
             job = Completion(self._means, surface, parsed, offer, order, headers)
-            return partial(self._pumps.start, job, claim=claim), parsed.stream
+            return partial(self._pumps.start, job, claim), parsed.stream
 
         await self._serve(surface, job, scope, receive, send)
 
@@ -118,6 +121,7 @@ class PaidRequests:
         upstream = self._gateway.catalogue.upstreams[operation.upstream]
 
         def job(key: KeyInfo, raw: bytes, res: str, under: str | None) -> Work:
+            count_retry(scope["headers"], "operation")
             if under:
                 message = "What an operation costs is not known; attach calls of models."
                 raise Refusal(400, "not_attachable", message)
@@ -134,7 +138,7 @@ class PaidRequests:
                 hold_ms=self._means.settings.hold_ms_for(operation.timeout_s),
             )
             job = OperationCall(self._means.upstreams, operation, upstream, call, price, order)
-            return partial(self._pumps.start, job, claim=claim), False
+            return partial(self._pumps.start, job, claim), False
 
         await self._serve(_OPERATION_ERRORS, job, scope, receive, send)
 
@@ -231,7 +235,12 @@ def _close_unread(refusal: Refusal) -> HeaderList:
 
 
 def _order(
-    scope: Scope, key: KeyInfo, res: str, operation: str, surface: str, claim: Claim | None
+    scope: Scope,
+    key: KeyInfo,
+    res: str,
+    operation: str,
+    surface: str,
+    claim: Claim | Unclaimed,
 ) -> Order:
     return Order(
         res=res,
@@ -242,5 +251,5 @@ def _order(
         surface=surface,
         at_deadline="release",
         traceparent=traceparent(scope["headers"]),
-        tags=tags_with(claim, tags_of(scope["headers"])),
+        tags=claim.tagged(tags_of(scope["headers"])),
     )

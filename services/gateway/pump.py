@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from libs.events.money import decimal_text
 from libs.runtime import metrics
@@ -18,9 +18,6 @@ from services.gateway.headers import ours
 from services.gateway.hold import Hold
 from services.gateway.orders import Closed, Order, Served, Settlement
 from services.gateway.reservations import Reservations
-
-if TYPE_CHECKING:
-    from services.gateway.idempotency.claim import Claim
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +89,30 @@ class Job(Protocol):
         ...
 
 
+class Permit(Protocol):
+    """Whether a job may run, and who has to know what came of it."""
+
+    def begin(self) -> None:
+        """It is asked for, in this process."""
+        ...
+
+    async def hold(self, reservations: Reservations, job: Job, exchange: Exchange) -> Hold | None:
+        """What is held for it; None: it may not run, and its client has its answer.
+
+        Raises:
+            Refusal: nothing is held, and nothing may be executed.
+        """
+        ...
+
+    def close(self, exchange: Exchange, closed: Closed, *, final: bool, whole: bool) -> None:
+        """It ran, and its client has its answer; `final`: it was charged; `whole`: no stream."""
+        ...
+
+    def end(self) -> None:
+        """Whatever came of it: it does not run any more."""
+        ...
+
+
 class Pumps:
     """All pumps of this process."""
 
@@ -99,16 +120,10 @@ class Pumps:
         self._reservations = reservations
         self._running: dict[asyncio.Task[None], Exchange] = {}
 
-    def start(
-        self, job: Job, exchange: Exchange, claim: "Claim | None" = None
-    ) -> asyncio.Task[None]:
-        """Run a job in a task of its own; it is done when the request is settled.
-
-        With a claim it runs only if no other gateway has had the request before.
-        """
-        if claim is not None:
-            claim.begin()
-        return self.keep(pump(self._reservations, job, exchange, claim), exchange)
+    def start(self, job: Job, permit: Permit, exchange: Exchange) -> asyncio.Task[None]:
+        """Run a job, if it may, in a task of its own; it is done when the request is settled."""
+        permit.begin()
+        return self.keep(pump(self._reservations, job, permit, exchange), exchange)
 
     def keep(self, work: Coroutine[Any, Any, None], exchange: Exchange) -> asyncio.Task[None]:
         """Run what answers an exchange in a task of its own."""
@@ -136,23 +151,17 @@ class Pumps:
             await asyncio.wait(set(self._running), timeout=_LAST_WORDS_S)
 
 
-async def pump(
-    reservations: Reservations, job: Job, exchange: Exchange, claim: "Claim | None" = None
-) -> None:
+async def pump(reservations: Reservations, job: Job, permit: Permit, exchange: Exchange) -> None:
     """Hold, run, settle, and only then let the client have the end of its answer."""
     try:
-        if claim is None:
-            hold = await reservations.hold(job.order, amount=job.amount, at_least=job.at_least)
-        elif (held := await claim.hold(reservations, job, exchange)) is None:
+        hold = await permit.hold(reservations, job, exchange)
+        if hold is None:
             return
-        else:
-            hold = held
         told, outcome = await _run(reservations, job, hold, exchange)
         closed = await _close(reservations, hold, outcome)
         await _tell(exchange, job.order.unit, told, outcome, closed)
-        if claim is not None:
-            whole = outcome.body is not None or outcome.refusal is not None
-            claim.close(exchange, closed, final=outcome.settlement is not None, whole=whole)
+        whole = outcome.body is not None or outcome.refusal is not None
+        permit.close(exchange, closed, final=outcome.settlement is not None, whole=whole)
     except Refusal as refusal:
         await exchange.refuse(refusal)
     except asyncio.CancelledError:
@@ -163,8 +172,7 @@ async def pump(
         log.exception("paid request %s", job.order.res)
         exchange.abort(internal())
     finally:
-        if claim is not None:
-            claim.end()
+        permit.end()
 
 
 async def _run(

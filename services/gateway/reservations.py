@@ -106,30 +106,15 @@ class Reservations:
             Refusal: nothing is held, and nothing may be executed.
             TakenError: as little; of an order that is to be opened `once`.
         """
-        if self._journal.problem() is not None:
-            # What could not be kept later must not begin now (RSV-8).
-            raise ledger_unavailable()
-        try:
-            deadline = self._ledger.ledger_now() + _DEADLINE
-        except LedgerUnavailable as error:
-            raise ledger_unavailable() from error
         command = reserve_command(
             order,
             amount=amount,
             at_least=at_least,
             hold_ms=self._attached_hold_ms if order.attached_to else self._hold_ms,
             catalogue=self._catalogue,
-            deadline=deadline,
+            deadline=self._reserve_by(),
         )
-        try:
-            reply = await self._ledger.send(command, give_up_s=RESERVE_GIVE_UP_S)
-        except PermissionDenied as error:
-            raise ledger_unavailable() from error
-        except (LedgerUnavailable, asyncio.CancelledError) as error:
-            await self._undo(order, command)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise ledger_unavailable() from error
+        reply = await self._reserve(order, command)
         if reply.reply == "Reserved":
             return Hold(order, self, int(reply.data["amount"]), _available(reply.data))
         if reply.reply == "Attached":
@@ -142,6 +127,28 @@ class Reservations:
             # The call is capped to what its reservation may still cost, as by a small balance.
             return await self.hold(order, amount=left, at_least=left)
         raise self._declined(order, reply)
+
+    def _reserve_by(self) -> datetime:
+        """Until when a hold that is asked for now may be opened; raises Refusal where none may."""
+        if self._journal.problem() is not None:
+            # What could not be kept later must not begin now (RSV-8).
+            raise ledger_unavailable()
+        try:
+            return self._ledger.ledger_now() + _DEADLINE
+        except LedgerUnavailable as error:
+            raise ledger_unavailable() from error
+
+    async def _reserve(self, order: Order, command: Reserve | Attach) -> Reply:
+        """The ledger's answer; raises Refusal without one, and then nothing stays held."""
+        try:
+            return await self._ledger.send(command, give_up_s=RESERVE_GIVE_UP_S)
+        except PermissionDenied as error:
+            raise ledger_unavailable() from error
+        except (LedgerUnavailable, asyncio.CancelledError) as error:
+            await self._undo(order, command)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise ledger_unavailable() from error
 
     async def _undo(self, order: Order, unanswered: Reserve | Attach) -> None:
         """Give back what may be held.

@@ -33,7 +33,7 @@ STARTS = (
 """An ordinary noon, and the end of a day and a month."""
 PATIENCE_S = 300.0
 CHUNKS, SEEDS_A_CHUNK, STEPS = 40, 50, 200
-"""What `make test` searches: 2,000 seeds x 200 steps, 75 s of CPU, half of it on each worker."""
+"""What `make test` searches: 2,000 seeds x 200 steps, 92 s of CPU, half of it on each worker."""
 
 
 @dataclass

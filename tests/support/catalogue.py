@@ -36,3 +36,8 @@ routes = ["west/verse-1-b"]
 [models."swift-1"]""",
 )
 """The example, which also sells a model of an Anthropic-shaped upstream."""
+DIALECTS = {
+    "openai": ("/v1/chat/completions", "swift-1"),
+    "anthropic": ("/v1/messages", "verse-1"),
+}
+"""Of both dialects the path, and the model that is sold there."""

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel
+from starlette.responses import Response
 
 from libs.events.fields import CatalogueText, Sha256
 from services.gateway.admin.context import Admin, IdempotencyKey, TheAdmin
 from services.gateway.admin.roles import role
 from services.gateway.fields import Body
 from services.gateway.ledger_calls import Conflicting
+from services.gateway.pages import CSV, TheForm
 from services.gateway.problems import Problem, problems
 from services.gateway.publishing import AT_ONCE, Publication, publish, published
 
@@ -54,10 +56,10 @@ class CatalogueTextBody(BaseModel):
     text: str
 
 
-@router.get("")
-async def list_catalogues(admin: TheAdmin) -> CatalogueList:
+@router.get("", response_model=CatalogueList, responses=CSV)
+async def list_catalogues(admin: TheAdmin, form: TheForm) -> Response | BaseModel:
     """All catalogues that were ever published, the first one first."""
-    return await _list(admin)
+    return form.of(await _list(admin), "catalogues")
 
 
 @router.get("/{catalogue_hash}")

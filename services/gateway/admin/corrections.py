@@ -102,18 +102,7 @@ async def refund(
         amount = await _left(admin, account_id, body.request_id)
     else:
         amount = nanos(body.amount, unit, "amount")
-    command = Refund(
-        caller_id=f"refund:{body.request_id}:{_number(idempotency_key)}",
-        account_id=account_id,
-        correlation_id=correlation_id(),
-        data=RefundData(
-            res=body.request_id,
-            amount=amount,
-            whole=whole,
-            reason_code=body.reason_code,
-            note=body.note,
-        ),
-    )
+    command = _refund(account_id, body, amount, idempotency_key)
     try:
         reply = await carry_out(admin.ledger, command, unit)
     except Conflicting as conflict:
@@ -131,6 +120,21 @@ async def refund(
         child_grant_id=reply.data["child"] and reply.data["child"]["grant_id"],
         available=decimal_text(int(reply.data["available"]), unit),
         position=reply.position or 0,
+    )
+
+
+def _refund(account_id: str, body: ToRefund, amount: int, idempotency_key: str) -> Refund:
+    return Refund(
+        caller_id=f"refund:{body.request_id}:{_number(idempotency_key)}",
+        account_id=account_id,
+        correlation_id=correlation_id(),
+        data=RefundData(
+            res=body.request_id,
+            amount=amount,
+            whole=body.amount is None,
+            reason_code=body.reason_code,
+            note=body.note,
+        ),
     )
 
 

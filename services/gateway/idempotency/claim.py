@@ -1,14 +1,15 @@
 """One request with an Idempotency-Key, from the look at what is known to what is kept of it."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from libs.events.money import decimal_text
 from services.gateway.exchange import Exchange
 from services.gateway.hold import Hold
 from services.gateway.idempotency.answers import Answer
-from services.gateway.idempotency.naming import attempt_id
+from services.gateway.idempotency.naming import attempt_id, tagged
 from services.gateway.idempotency.pasts import Past, look_up
 from services.gateway.idempotency.records import Record, Records
 from services.gateway.idempotency.refusals import (
@@ -17,12 +18,14 @@ from services.gateway.idempotency.refusals import (
     mismatch,
     not_replayable,
 )
-from services.gateway.idempotency.shared import SharedAnswers
 from services.gateway.keys import KeyInfo
 from services.gateway.ledger_calls import Ledger
 from services.gateway.orders import Closed
 from services.gateway.pump import Job
 from services.gateway.reservations import Reservations, TakenError
+
+if TYPE_CHECKING:
+    from services.gateway.idempotency.shared import SharedAnswers
 
 MOST_TRIES: Final = 16
 
@@ -34,7 +37,7 @@ class Memory:
     records: Records
     ledger: Ledger
     answer_max: int
-    shared: SharedAnswers | None = None
+    shared: "SharedAnswers | None" = None
 
 
 class Claim:
@@ -52,6 +55,10 @@ class Claim:
         self._text = text
         self._attempt = attempt
         self._answer: Answer | None = None
+
+    def tagged(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """The request's tags and what is asked for; raises Refusal where there is no room."""
+        return tagged(tags, self.digest)
 
     def begin(self) -> None:
         """From here on a repeat is told that it runs."""

@@ -1,14 +1,15 @@
 """Looks whether a request has an Idempotency-Key, and whether it was asked for before."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
 from services.gateway.context import Gateway
 from services.gateway.idempotency.answers import Answer
 from services.gateway.idempotency.claim import Claim, Memory
-from services.gateway.idempotency.naming import attempt_id, digest_of, key_of, tagged
+from services.gateway.idempotency.naming import attempt_id, digest_of, key_of
 from services.gateway.idempotency.records import Records
 from services.gateway.idempotency.refusals import (
     in_progress,
@@ -16,8 +17,12 @@ from services.gateway.idempotency.refusals import (
     not_replayable,
     not_supported,
 )
-from services.gateway.idempotency.shared import open_shared
+from services.gateway.idempotency.unclaimed import UNCLAIMED, Unclaimed
 from services.gateway.keys import KeyInfo
+from services.gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from services.gateway.idempotency.shared import SharedAnswers
 
 
 class Claims:
@@ -28,8 +33,8 @@ class Claims:
 
     def of(
         self, scope: Scope, key: KeyInfo, body: bytes, under: str | None
-    ) -> Claim | Answer | None:
-        """The claim of a request that is to run once, or the answer it had; None without a key.
+    ) -> Claim | Unclaimed | Answer:
+        """The claim of a request that is to run once, if it has a key; or the answer it had.
 
         Raises:
             Refusal: it runs, another had its key, its answer cannot be told again, or its header
@@ -37,7 +42,7 @@ class Claims:
         """
         text = key_of(scope["headers"])
         if text is None:
-            return None
+            return UNCLAIMED
         if under:
             raise not_supported()
         digest = digest_of(scope, body)
@@ -67,14 +72,22 @@ async def open_claims(gateway: Gateway) -> AsyncIterator[Claims]:
     records = Records(
         gateway.clock, most=settings.idempotency_bytes, keep_s=settings.idempotency_keep_s
     )
-    async with open_shared(
-        settings.redis_url if settings.idempotency_on_redis else "",
-        timeout_s=settings.redis_timeout_s,
-        keep_s=settings.idempotency_keep_s,
-    ) as shared:
+    async with _shared(settings) as shared:
         yield Claims(Memory(records, gateway.ledger, settings.idempotency_answer_max, shared))
 
 
-def tags_with(claim: Claim | None, tags: Mapping[str, str]) -> Mapping[str, str]:
-    """A request's tags; those of a claim also say what is asked for."""
-    return tags if claim is None else tagged(tags, claim.digest)
+@contextlib.asynccontextmanager
+async def _shared(settings: GatewaySettings) -> AsyncIterator["SharedAnswers | None"]:
+    """The answers on Redis; None where there are to be none."""
+    if not settings.redis_url or not settings.idempotency_on_redis:
+        yield None
+        return
+    from services.gateway.idempotency.shared import SharedAnswers  # noqa: PLC0415 - slow to import
+    from services.gateway.redis_client import open_redis  # noqa: PLC0415
+
+    timeout_s = settings.redis_timeout_s
+    # Again once: the server may have closed a connection that nobody used for long.
+    redis = open_redis(settings.redis_url, timeout_s=timeout_s, retries=1)
+    answers = SharedAnswers(redis, timeout_s=timeout_s, keep_s=settings.idempotency_keep_s)
+    async with contextlib.aclosing(answers):
+        yield answers

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import Scope
@@ -19,6 +20,18 @@ TAG: Final = "idempotent_body"
 """The tag by which a reservation says what was asked for, wherever it is looked up."""
 _FORM: Final = re.compile(rb"[ -~]{1,255}")
 _DIGITS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which API key asked for what; None where that is not known."""
+
+    key_id: str | None
+    digest: str | None
+
+    def is_of(self, key_id: str, digest: str) -> bool:
+        """Whether the same was asked for, by the same API key, as far as is known."""
+        return self.key_id in {None, key_id} and self.digest in {None, digest}
 
 
 def key_of(headers: Headers) -> str | None:

@@ -6,27 +6,18 @@ from libs.events.money import decimal_text
 from libs.runtime.errors import LedgerUnavailable, PermissionDenied, QueryFailed
 from services.gateway.errors import ledger_unavailable
 from services.gateway.idempotency.answers import Answer
-from services.gateway.idempotency.naming import TAG
+from services.gateway.idempotency.naming import TAG, Asked
 from services.gateway.ledger_calls import Ledger, ask
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """A reservation with the id of a try: `open`, `settled`, `released` or `expired`.
-
-    `key_id` is None while only that it exists is known.
-    """
+class Past(Asked):
+    """A reservation with the id of a try: `open`, `settled`, `released` or `expired`."""
 
     res: str
     state: str
-    key_id: str | None = None
-    digest: str | None = None
     status: int | None = None
     charge: int = 0
-
-    def is_of(self, key_id: str, digest: str) -> bool:
-        """Whether the same was asked for, by the same API key, as far as is known."""
-        return self.key_id in {None, key_id} and self.digest in {None, digest}
 
     def answer(self, unit: str) -> Answer:
         """What can be told of it without the answer itself."""
@@ -40,15 +31,15 @@ async def look_up(ledger: Ledger, account_id: str, res: str) -> Past:
         facts = await ask(ledger, "request", account_id, res=res)
     except QueryFailed as error:
         if error.code in {"unknown_request", "unavailable"}:
-            return Past(res, "open")  # so new that it has no receipt yet
+            return Past(None, None, res, "open")  # so new that it has no receipt yet
         raise ledger_unavailable() from error
     except (LedgerUnavailable, PermissionDenied) as error:
         raise ledger_unavailable() from error
     return Past(
-        res,
-        str(facts["state"]),
         facts["key_id"],
         (facts["tags"] or {}).get(TAG),
+        res,
+        str(facts["state"]),
         facts["status"],
         int(facts["charge"] or 0),
     )

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from libs.runtime import metrics
 from libs.runtime.clock import Clock
 from services.gateway.idempotency.answers import OVERHEAD, Answer
+from services.gateway.idempotency.naming import Asked
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Asked):
     """Who asked for what; the try that runs, or comes next; the answer, when it is final."""
 
-    key_id: str
-    digest: str
     attempt: int
     request_id: str
     answer: Answer | None = None
@@ -21,10 +20,6 @@ class Record:
     @property
     def size(self) -> int:
         return OVERHEAD if self.answer is None else self.answer.size
-
-    def is_of(self, key_id: str, digest: str) -> bool:
-        """Whether the same is asked for, by the same API key."""
-        return (self.key_id, self.digest) == (key_id, digest)
 
 
 class Records:

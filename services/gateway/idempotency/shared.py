@@ -5,18 +5,16 @@ cannot be told again, and nothing is charged twice.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from redis.asyncio import Redis
 
 from libs.runtime import metrics
 from libs.runtime.ending import end
 from services.gateway.idempotency.answers import Answer, pack, unpack
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
+from services.gateway.redis_client import FAILURES
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ _failures: Final = metrics.counter(
 class SharedAnswers:
     """Keeps answers for `keep_s` seconds, one after the other, while requests go on."""
 
-    def __init__(self, redis: "Redis", *, timeout_s: float, keep_s: float) -> None:
+    def __init__(self, redis: Redis, *, timeout_s: float, keep_s: float) -> None:
         self._redis = redis
         self._timeout_s = timeout_s
         self._keep_s = keep_s
@@ -56,7 +54,7 @@ class SharedAnswers:
             raw = await self._ask("GET", name)
         return None if raw is None else unpack(raw)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Let go of the connection, after what waits."""
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=_LAST_WRITES * self._timeout_s)
@@ -71,12 +69,10 @@ class SharedAnswers:
                 self._waiting.clear()  # nothing waits for a Redis that is away, nor does our end
 
     async def _ask(self, *command: str | bytes | int) -> bytes | None:
-        from redis.exceptions import RedisError  # noqa: PLC0415 - as slow as the client itself
-
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer: bytes | None = await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             _failures.inc()
             log.warning("%s of an answer on Redis: %r", command[0], error)
             return None
@@ -85,30 +81,3 @@ class SharedAnswers:
 
 def _name(account_id: str, request_id: str) -> str:
     return f"farebox:{{{account_id}}}:answer:{request_id}"
-
-
-@contextlib.asynccontextmanager
-async def open_shared(
-    redis_url: str, *, timeout_s: float, keep_s: float
-) -> AsyncIterator[SharedAnswers | None]:
-    """Answers on the Redis at `redis_url`; None without one."""
-    if not redis_url:
-        yield None
-        return
-    # The client of Redis takes longer to import than all the rest: only who uses it waits.
-    from redis.asyncio import Redis  # noqa: PLC0415
-    from redis.asyncio.retry import Retry  # noqa: PLC0415
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-
-    redis = Redis.from_url(
-        redis_url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        # Once, at once: the server may have closed a connection that nobody used for long.
-        retry=Retry(NoBackoff(), 1),
-    )
-    shared = SharedAnswers(redis, timeout_s=timeout_s, keep_s=keep_s)
-    try:
-        yield shared
-    finally:
-        await shared.close()

@@ -5,12 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 from services.gateway.limits.away import RedisAwayError
+from services.gateway.redis_client import FAILURES, open_redis
 
 _MOST: Final = 128
 
@@ -30,12 +26,7 @@ class RoundTrips:
     def __init__(
         self, url: str, lost: Callable[[str, list[tuple[Any, ...]]], None], *, timeout_s: float
     ) -> None:
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = open_redis(url, timeout_s=timeout_s, retries=0)
         self._lost = lost
         self._timeout_s = timeout_s
         self._waiting: list[_Sent] = []
@@ -58,7 +49,7 @@ class RoundTrips:
                 await self._redis.connection_pool.disconnect()
                 for command in commands:
                     await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError):
+        except FAILURES:
             return False
         return True
 
@@ -79,7 +70,7 @@ class RoundTrips:
                 batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
                 try:
                     answers = await self._round_trip(batch)
-                except (RedisError, OSError, TimeoutError) as error:
+                except FAILURES as error:
                     self._fail(batch, error)
                     return
                 for sent, answer in zip(batch, answers, strict=True):

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from simulators.provider.app import RunningProvider, running_provider
+from tests.support.catalogue import EXAMPLE
 from tests.support.gateway import GatewayLedger, RunningGateway, catalogue_for, running_gateway
 
 
@@ -14,10 +15,14 @@ async def the_provider() -> AsyncIterator[RunningProvider]:
 
 @pytest.fixture(scope="module")
 async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    the_provider: RunningProvider,
 ) -> AsyncIterator[RunningGateway]:
-    catalogue, folder = catalogue_for(the_provider.url), tmp_path_factory.mktemp("gateway")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
+    """A module's `TOML` is sold in place of the example; its `SETTINGS` are those of the worker."""
+    catalogue = catalogue_for(the_provider.url, getattr(request.module, "TOML", EXAMPLE))
+    settings, folder = getattr(request.module, "SETTINGS", {}), tmp_path_factory.mktemp("gateway")
+    async with running_gateway(folder, catalogue, GatewayLedger(), **settings) as running:
         yield running
 
 
@@ -39,5 +44,5 @@ def ledger(the_gateway: RunningGateway) -> GatewayLedger:
 def gateway(
     the_gateway: RunningGateway, provider: RunningProvider, ledger: GatewayLedger
 ) -> RunningGateway:
-    """A worker on the example catalogue; its upstreams are the provider."""
+    """The module's worker, on an empty ledger; its upstreams are the provider."""
     return the_gateway

@@ -6,7 +6,7 @@ import pytest
 from examples import composite_image, metered_fastapi
 from services.gateway.estimate import LEAST_OUTPUT
 from tests.support.catalogue import EXAMPLE
-from tests.support.gateway import GatewayLedger, catalogue_for, running_gateway, script
+from tests.support.gateway import script
 
 pytestmark = pytest.mark.requirement("RSV-7")
 CREDIT = DOLLAR = 10**9
@@ -23,20 +23,10 @@ attached_cost_ceiling = "0.000001"
 price = { CREDIT = "1" }
 attached_cost_ceiling = "0.005"
 """
-SELLS = 'sells = ["score-image"]'
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(tmp_path_factory, the_provider):
-    """The example catalogue with two images that services sell."""
-    assert SELLS in EXAMPLE
-    text = EXAMPLE.replace(
-        SELLS, 'sells = ["score-image", "paint-image", "dear-image", "tight-image"]'
-    )
-    text = text.replace("[plans.payg]", f"{PAINT}\n[plans.payg]", 1)
-    catalogue, folder = catalogue_for(the_provider.url, text), tmp_path_factory.mktemp("gateway")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
+TOML = EXAMPLE.replace("[plans.payg]", f"{PAINT}\n[plans.payg]", 1).replace(
+    'sells = ["score-image"]',
+    'sells = ["score-image", "paint-image", "dear-image", "tight-image"]',
+)
 
 
 @pytest.fixture

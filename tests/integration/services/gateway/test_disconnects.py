@@ -68,7 +68,7 @@ async def test_at_every_event_index_one_settlement_of_what_was_used(
         assert gateway.ledger.kinds() == ["Reserve", "Settle"]
         [charged] = gateway.ledger.events("CreditsCharged")
         assert (charged["basis"], charged["usage"]["output_tokens"]) == ("actual", OUTPUT)
-        assert gateway.worker.drains.free == 100
+        assert gateway.worker.means.drains.free == 100
 
 
 @pytest.mark.parametrize(("stream", "leaves"), moments(lambda stream: 5))
@@ -85,7 +85,7 @@ async def test_where_it_is_not_read_on_what_was_delivered_is_estimated(
         assert charged["basis"] == "estimate"
         assert charged["usage"]["output_tokens"] <= leaves + 1
         assert scripted.closed or leaves == 0
-        assert gateway.worker.drains.free == places
+        assert gateway.worker.means.drains.free == places
 
 
 @pytest.mark.parametrize(("stream", "leaves"), moments(lambda stream: 5, None))

@@ -4,7 +4,7 @@ None of them charges anything or leaves anything held, and only those `called` r
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,14 +17,12 @@ import pytest
 from libs.events import commands as c
 from libs.events.ids import new_secret
 from simulators.provider.app import RunningProvider
-from tests.support.catalogue import ANTHROPIC
+from tests.support.catalogue import ANTHROPIC, DIALECTS
 from tests.support.deciding import command
 from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
     script,
     until,
 )
@@ -37,18 +35,8 @@ unit = "USD"
 sells = ["swift-1", "verse-1"]
 limits = {{ requests = 1, per = "{per}", concurrent = 1 }}
 """
-TEXT = ANTHROPIC + _PLAN.format(name="slow", per="20s") + _PLAN.format(name="rare", per="10m")
-PATHS = {"openai": ("/v1/chat/completions", "swift-1"), "anthropic": ("/v1/messages", "verse-1")}
+TOML = ANTHROPIC + _PLAN.format(name="slow", per="20s") + _PLAN.format(name="rare", per="10m")
 NEVER = {"x-should-retry": "false"}
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
-) -> AsyncIterator[RunningGateway]:
-    catalogue, folder = catalogue_for(the_provider.url, TEXT), tmp_path_factory.mktemp("gw")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
 
 
 @dataclass
@@ -72,7 +60,7 @@ class Customer:
     async def ask(
         self, key: str | None = None, content: bytes | None = None, **fields: Any
     ) -> httpx.Response:
-        path, model = PATHS[self.dialect]
+        path, model = DIALECTS[self.dialect]
         given = fields.pop("headers", {})
         body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 50}
         headers = {"x-api-key": self.key if key is None else key, "anthropic-version": "2023-06-01"}
@@ -263,7 +251,7 @@ ROWS = {
 _AGAIN = ("retry-after", "x-should-retry")
 
 
-@pytest.mark.parametrize("dialect", PATHS)
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 async def test_each_situation_is_told_as_its_sdk_reads_it(
     gateway: RunningGateway,

@@ -1,10 +1,7 @@
 """The same model by every rule and in every unit: held, called, charged as the prices say."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from libs.catalogue import parse
 from libs.events.money import decimal_text
 from simulators.provider.app import RunningProvider
 from tests.support.catalogue import EXAMPLE
@@ -12,14 +9,12 @@ from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
     script,
 )
 
 pytestmark = pytest.mark.requirement("PRC-9", "CRD-6")
 
-TEXT = EXAMPLE.replace(
+TOML = EXAMPLE.replace(
     'currency = "USD"', 'currency = "USD"\nconversion = { EUR = [23, 25], CREDIT = [1000, 1] }', 1
 ).replace(
     "[packs] ",
@@ -35,26 +30,16 @@ sells = ["swift-1", "own-1"]
 packs = ["eur-50"]
 [packs] """,
 )
-TEXT = TEXT.replace(
+TOML = TOML.replace(
     "[packs] ", '[packs]\neur-50 = { unit="EUR", gives="50", price={ EUR="50.00" } }\n#'
 )
-TEXT = TEXT.replace('sells = ["score-image"]', 'sells = ["score-image", "swift-1", "own-1"]')
+TOML = TOML.replace('sells = ["score-image"]', 'sells = ["score-image", "swift-1", "own-1"]')
 # What the upstream of the own model costs is nobody's business here.
-TEXT = TEXT.replace(
+TOML = TOML.replace(
     'prices."swift-1-b"',
     'base_url = "https://llm.north.example/v1"\nprices."own-1" = { max_input = 9000, '
     'max_output = 5000 }\nprices."swift-1-b"',
 ).replace('base_url = "https://llm.south.example/v1"\n', "")
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
-) -> AsyncIterator[RunningGateway]:
-    parse(TEXT)
-    catalogue, folder = catalogue_for(the_provider.url, TEXT), tmp_path_factory.mktemp("gateway")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

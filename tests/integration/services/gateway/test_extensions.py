@@ -1,7 +1,6 @@
 """A stream without a cap: held in slices, extended while it runs, ended where nothing is left."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import orjson
@@ -9,14 +8,13 @@ import pytest
 
 from services.ledger.domain.state import Account
 from simulators.provider.app import RunningProvider
+from tests.support.catalogue import EXAMPLE
 from tests.support.deciding import reserve
 from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
     all_closed,
-    catalogue_for,
-    running_gateway,
     script,
     until,
 )
@@ -25,17 +23,7 @@ pytestmark = pytest.mark.requirement("RSV-5")
 
 HELLO = [{"role": "user", "content": "Hello"}]
 SLICE = 64
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
-) -> AsyncIterator[RunningGateway]:
-    slices = {"default_max_output = 4096": f"default_max_output = {SLICE}"}
-    catalogue = catalogue_for(the_provider.url, **slices)
-    folder = tmp_path_factory.mktemp("gateway")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
+TOML = EXAMPLE.replace("default_max_output = 4096", f"default_max_output = {SLICE}")
 
 
 def drain(ledger: GatewayLedger, account_id: str, *, left: int = 0) -> None:
@@ -132,8 +120,8 @@ async def test_streams_of_one_account_run_ahead_by_that_quarter_together(
     provider.record.release()
     await asyncio.gather(*streams)
     assert first > second == SLICE
-    assert gateway.worker.unheld.room("anybody", 400) == 100
-    assert not gateway.worker.unheld._of
+    assert gateway.worker.means.unheld.room("anybody", 400) == 100
+    assert not gateway.worker.means.unheld._of
 
 
 @pytest.mark.parametrize("asked", [False, True])

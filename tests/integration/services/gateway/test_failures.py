@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from libs.catalogue import Catalogue
+from libs.runtime import metrics
 from services.gateway import completion
 from services.gateway.completion import Completion
 from services.gateway.surfaces.openai_chat import OpenAIChat
@@ -73,16 +74,39 @@ async def test_what_the_provider_says_of_our_own_account_stays_here(
     assert ledger.available(account) == DOLLAR
 
 
+def retries(keyed: str) -> int:
+    return metrics.counter(
+        "client_retries_total", "", surface="openai_chat", idempotency_key=keyed
+    ).value
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"), [("0", 0), ("1", 1), ("12", 1), ("", 0), ("-1", 0), ("9" * 5000, 1)]
+)
+async def test_what_an_sdk_sends_again_is_counted_apart_where_it_has_a_key(
+    gateway: RunningGateway, ledger: GatewayLedger, said: str, counts: int
+):
+    before = retries("yes"), retries("no")
+    headers = {"x-stainless-retry-count": said, "idempotency-key": f"try-{said:.9}"}
+    headers["authorization"] = f"Bearer {ledger.key(ledger.account(DOLLAR))}"
+    body = {"model": "swift-1", "messages": [{"role": "user", "content": "Hello"}]}
+    answer = await gateway.http.post("/v1/chat/completions", json=body, headers=headers)
+    assert answer.status_code == 200
+    assert (retries("yes"), retries("no")) == (before[0] + counts, before[1])
+
+
 async def test_the_sdks_own_retry_is_a_new_reservation_and_one_charge(
     gateway: RunningGateway, ledger: GatewayLedger, provider: RunningProvider
 ):
     script(provider, status=500)
+    before = retries("no")
     async with gateway.sdk(ledger.key(ledger.account(DOLLAR)), max_retries=2) as client:
         await client.chat.completions.create(
             model="swift-1", messages=[{"role": "user", "content": "Hello"}]
         )
     assert ledger.kinds() == ["Reserve", "Release", "Reserve", "Settle"]
     assert len(provider.record.calls) == 2
+    assert retries("no") == before + 1
 
 
 async def test_a_provider_that_is_not_there_is_a_502(tmp_path: Path):

@@ -72,7 +72,7 @@ def two(running: Two) -> Two:
     running.north.record.reset()
     running.south.record.reset()
     running.ledger.reset()
-    running.gateway.worker.routing._health.clear()
+    running.gateway.worker.means.routing._health.clear()
     running.account = running.ledger.account(DOLLAR)
     running.key = running.ledger.key(running.account)
     return running
@@ -204,7 +204,7 @@ async def test_a_route_that_keeps_failing_is_passed_over_until_it_is_well(two: T
     answer = await two.chat()
     assert answer.headers["farebox-route-reason"] == "fallback:circuit_open"
     assert two.asked() == (3, 4)
-    [north, _] = two.gateway.worker.routing._health.values()
+    [north, _] = two.gateway.worker.means.routing._health.values()
     north.breaker.open_until = 0.0  # its pause is over
     assert (await two.chat()).headers["farebox-route-reason"] == "first"
     assert north.breaker.state == "closed"

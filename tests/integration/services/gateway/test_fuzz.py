@@ -103,7 +103,7 @@ class Bench:
         left = list(answers)
         gateway.upstreams.script = lambda: left.pop(0) if left else None
         gateway.upstreams.calls, failed = 0, pump._failures.value
-        gateway.worker.routing._health.clear()
+        gateway.worker.means.routing._health.clear()
         self.run(gateway.ask(client, key, headers or (), path))
         self.run(_idle(client))
         assert not self.failures
@@ -111,8 +111,8 @@ class Bench:
         assert client.status != 500
         assert (client.status is None) == (client.leaves == 0)
         assert not ledger.rules.reservations
-        assert gateway.worker.drains.free == 100
-        assert not gateway.worker.unheld._of
+        assert gateway.worker.means.drains.free == 100
+        assert not gateway.worker.means.unheld._of
         closings = [kind for kind in ledger.kinds() if kind in {"Settle", "Release"}]
         assert len(closings) == len(ledger.events("CreditsReserved"))
         # A call is paid for: by a hold that was there before it.

@@ -53,7 +53,7 @@ async def test_a_drain_ends_at_its_deadline_with_the_estimate(
         async with gateway.chat_stream(fresh.key(account)) as answer:
             await anext(answer.aiter_bytes())
         await all_closed(fresh)
-        assert gateway.worker.drains.free == 100
+        assert gateway.worker.means.drains.free == 100
     assert fresh.events("CreditsCharged")[0]["basis"] == "estimate"
 
 

@@ -1,22 +1,18 @@
 """Anthropic messages: paid as they are used, told as Anthropic tells them, byte for byte."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from libs.catalogue import charge_nanos
 from libs.runtime import metrics
-from simulators.provider.app import RunningProvider
 from tests.support.catalogue import ANTHROPIC
 from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
     all_closed,
-    catalogue_for,
-    running_gateway,
     script,
     until,
 )
@@ -27,16 +23,8 @@ HELLO = [{"role": "user", "content": "Hello"}]
 VERSION = "2023-06-01"
 PATH = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
+TOML = ANTHROPIC
 STOP = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
-) -> AsyncIterator[RunningGateway]:
-    catalogue, folder = catalogue_for(the_provider.url, ANTHROPIC), tmp_path_factory.mktemp("gw")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
 
 
 @pytest.fixture

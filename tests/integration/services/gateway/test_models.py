@@ -9,8 +9,6 @@ from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
 )
 
 pytestmark = pytest.mark.requirement("PRC-4")
@@ -30,17 +28,9 @@ routes = ["south/swift-1-b"]
 [operations.score-image]
 """
 SOLD = 'sells = ["swift-1", "org/grand-1", "calm-1"]'
-CATALOGUE = EXAMPLE.replace("[operations.score-image]\n", MORE.lstrip()).replace(
+TOML = EXAMPLE.replace("[operations.score-image]\n", MORE.lstrip()).replace(
     'sells = ["swift-1"]', SOLD
 )
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider):
-    catalogue = catalogue_for(the_provider.url, CATALOGUE)
-    folder = tmp_path_factory.mktemp("models")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

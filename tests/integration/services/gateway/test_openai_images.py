@@ -10,8 +10,6 @@ from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
     script,
 )
 
@@ -26,17 +24,9 @@ routes = ["north/gpt-image-1"]
 routes = ["north/piece-1"]
 [upstreams.south]
 """
-CATALOGUE = EXAMPLE.replace("[upstreams.south]\n", PRICES.lstrip()).replace(
+TOML = EXAMPLE.replace("[upstreams.south]\n", PRICES.lstrip()).replace(
     'sells = ["swift-1"]', 'sells = ["swift-1", "gpt-image-1", "piece-1"]'
 )
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider):
-    catalogue = catalogue_for(the_provider.url, CATALOGUE)
-    folder = tmp_path_factory.mktemp("images")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
 
 
 async def test_a_picture_pays_its_tokens(gateway: RunningGateway, ledger: GatewayLedger):

@@ -10,8 +10,6 @@ from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
     script,
 )
 
@@ -28,17 +26,9 @@ fee = {{ currency = "USD", amount = "0.01", schedule = "fidelity-1" }}
 """
 OPERATIONS = "".join(OPERATION.format(method=name.lower(), METHOD=name) for name in METHODS)
 NAMES = ", ".join(f'"item-{name.lower()}"' for name in METHODS)
-CATALOGUE = EXAMPLE.replace("[plans.payg]", OPERATIONS + "[plans.payg]").replace(
+TOML = EXAMPLE.replace("[plans.payg]", OPERATIONS + "[plans.payg]").replace(
     'sells = ["score-image"]', f"sells = [{NAMES}]"
 )
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider):
-    catalogue = catalogue_for(the_provider.url, CATALOGUE)
-    folder = tmp_path_factory.mktemp("paths")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
 
 
 @pytest.fixture

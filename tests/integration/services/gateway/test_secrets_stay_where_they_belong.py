@@ -17,8 +17,6 @@ from tests.support.gateway import (
     PROVIDER_KEY,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
 )
 
 pytestmark = pytest.mark.requirement("RSV-2", "PRC-4", "PRC-5")
@@ -30,12 +28,13 @@ price = { CREDIT = "1" }
 success = ["2xx"]
 timeout = "5s"
 [plans.payg]"""
-CATALOGUE = (
+TOML = (
     ANTHROPIC.replace("[upstreams.south]\n", PRICES.lstrip())
     .replace('sells = ["swift-1", "verse-1"]', 'sells = ["swift-1", "verse-1", "gpt-image-1"]')
     .replace("[plans.payg]", ITEM)
     .replace('sells = ["score-image"]', 'sells = ["score-image", "item"]')
 )
+SETTINGS = {"breaker_failures": 1_000_000}
 
 SAID = [{"role": "user", "content": "Hello"}]
 CHAT = {"model": "swift-1", "messages": SAID}
@@ -196,20 +195,6 @@ async def the_provider() -> AsyncIterator[Provider]:
     provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield provider
     await runner.cleanup()
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: Provider
-) -> AsyncIterator[RunningGateway]:
-    catalogue, folder = (
-        catalogue_for(the_provider.url, CATALOGUE),
-        tmp_path_factory.mktemp("secrets"),
-    )
-    async with running_gateway(
-        folder, catalogue, GatewayLedger(), breaker_failures=1_000_000
-    ) as running:
-        yield running
 
 
 @pytest.fixture

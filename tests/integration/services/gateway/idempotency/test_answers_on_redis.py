@@ -1,29 +1,22 @@
 """On a Redis that all gateways share an answer is told again by any of them, and by none without."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 
 from simulators.provider.app import RunningProvider
 from tests.support.gateway import (
     DOLLAR,
-    GatewayLedger,
-    RunningGateway,
-    catalogue_for,
     running_gateway,
     script,
 )
 from tests.support.redis_server import RedisServer, needs_redis
+from tests.support.repeats import Pair, ask, code, customer, running_pair
 from tests.support.waiting import eventually
 
 pytestmark = [needs_redis, pytest.mark.requirement("RSV-3")]
-
-HELLO = {"model": "swift-1", "messages": [{"role": "user", "content": "Hello"}]}
-Pair = tuple[RunningGateway, RunningGateway]
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +30,10 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 async def the_pair(
     server: RedisServer, the_provider: RunningProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pair]:
-    catalogue, ledger = catalogue_for(the_provider.url), GatewayLedger()
-    async with AsyncExitStack() as stack:
-        one, other = [
-            await stack.enter_async_context(
-                running_gateway(
-                    tmp_path_factory.mktemp(name),
-                    catalogue,
-                    ledger,
-                    redis_url=server.url,
-                    idempotency_answer_max=2_000,
-                )
-            )
-            for name in ("one", "other")
-        ]
-        yield one, other
-
-
-async def ask(gateway: RunningGateway, key: str, once: str, **fields: object) -> httpx.Response:
-    headers = {"authorization": f"Bearer {key}", "idempotency-key": once}
-    return await gateway.http.post("/v1/chat/completions", json=HELLO | fields, headers=headers)
+    async with running_pair(
+        tmp_path_factory, the_provider.url, redis_url=server.url, idempotency_answer_max=2_000
+    ) as pair:
+        yield pair
 
 
 @pytest.fixture
@@ -78,14 +55,10 @@ async def kept(redis: Redis) -> str:
     return name.decode()
 
 
-def code(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
-
-
 async def test_another_worker_and_one_that_was_restarted_tell_it_byte_for_byte(
     pair: Pair, redis: Redis, provider: RunningProvider, server: RedisServer, tmp_path: Path
 ):
-    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    key = customer(pair[0])
     first = await ask(pair[0], key, "once")
     assert first.headers["x-request-id"] in await kept(redis)
     catalogue = pair[0].worker.gateway.catalogue
@@ -103,7 +76,7 @@ async def test_another_worker_and_one_that_was_restarted_tell_it_byte_for_byte(
 
 
 async def test_answers_are_kept_for_a_day_and_no_longer(pair: Pair, redis: Redis):
-    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    key = customer(pair[0])
     await ask(pair[0], key, "once")
     assert 0 < await redis.pttl(await kept(redis)) <= 24 * 3600 * 1000
 
@@ -111,7 +84,7 @@ async def test_answers_are_kept_for_a_day_and_no_longer(pair: Pair, redis: Redis
 async def test_too_large_an_answer_is_kept_nowhere(
     pair: Pair, redis: Redis, provider: RunningProvider
 ):
-    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    key = customer(pair[0])
     script(provider, words=500)
     first = await ask(pair[0], key, "large")
     assert len(first.content) > 2_000
@@ -124,7 +97,7 @@ async def test_too_large_an_answer_is_kept_nowhere(
 async def test_without_redis_nothing_is_charged_twice(
     pair: Pair, redis: Redis, server: RedisServer, provider: RunningProvider
 ):
-    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    key = customer(pair[0])
     server.kill()
     try:
         assert (await ask(pair[0], key, "once")).status_code == 200
@@ -137,7 +110,7 @@ async def test_without_redis_nothing_is_charged_twice(
 
 async def test_connections_that_redis_closed_meanwhile_cost_no_answer(pair: Pair, redis: Redis):
     """As after a restart, or by its `timeout` for idle clients."""
-    key = pair[0].ledger.key(pair[0].ledger.account(DOLLAR))
+    key = customer(pair[0])
     await ask(pair[0], key, "one")
     await kept(redis)
     assert (await ask(pair[1], key, "one")).status_code == 200

@@ -1,7 +1,6 @@
 """What a repeat is told is told in the shape that its SDK reads, on OpenAI's and Anthropic's paths."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,29 +8,19 @@ import httpx
 import pytest
 
 from simulators.provider.app import RunningProvider
-from tests.support.catalogue import ANTHROPIC
+from tests.support.catalogue import ANTHROPIC, DIALECTS
 from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
     script,
     until,
 )
 
 pytestmark = pytest.mark.requirement("RSV-3", "PRC-4")
 
+TOML = ANTHROPIC
 HELLO = {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
-) -> AsyncIterator[RunningGateway]:
-    catalogue, folder = catalogue_for(the_provider.url, ANTHROPIC), tmp_path_factory.mktemp("gw")
-    async with running_gateway(folder, catalogue, GatewayLedger()) as running:
-        yield running
 
 
 @dataclass
@@ -60,15 +49,12 @@ class Client:
         return answer.status_code, told["type"], details.pop("error_code"), details
 
 
-@pytest.fixture(params=["openai", "anthropic"])
+@pytest.fixture(params=DIALECTS)
 def client(
     request: pytest.FixtureRequest, gateway: RunningGateway, ledger: GatewayLedger
 ) -> Client:
     account = ledger.account(DOLLAR)
-    path, model = {
-        "openai": ("/v1/chat/completions", "swift-1"),
-        "anthropic": ("/v1/messages", "verse-1"),
-    }[request.param]
+    path, model = DIALECTS[request.param]
     return Client(gateway, account, ledger.key(account), path, model)
 
 

@@ -2,44 +2,16 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from libs.events.money import decimal_text
-from libs.runtime.errors import LedgerUnavailable, QueryFailed
 from simulators.provider.app import RunningProvider
-from tests.support.deciding import grant
-from tests.support.gateway import (
-    DOLLAR,
-    RunningGateway,
-    all_closed,
-    running_gateway,
-    script,
-    until,
-)
+from tests.support.gateway import DOLLAR, running_gateway, script, until
+from tests.support.repeats import HELLO, Pair, ask, code, customer
 
 pytestmark = pytest.mark.requirement("RSV-3", "RSV-6")
-
-HELLO = {"model": "swift-1", "messages": [{"role": "user", "content": "Hello"}]}
-Pair = tuple[RunningGateway, RunningGateway]
-
-
-async def ask(
-    gateway: RunningGateway, key: str, once: str = "first", **fields: Any
-) -> httpx.Response:
-    headers = {"authorization": f"Bearer {key}", "idempotency-key": once}
-    headers |= fields.pop("headers", {})
-    return await gateway.http.post("/v1/chat/completions", json=HELLO | fields, headers=headers)
-
-
-def customer(gateway: RunningGateway) -> str:
-    return gateway.ledger.key(gateway.ledger.account(DOLLAR))
-
-
-def code(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["error"]["code"]
 
 
 def told(answer: httpx.Response) -> dict[str, str]:
@@ -147,51 +119,6 @@ async def test_after_a_restart_and_at_another_worker_what_was_charged_is_told(
     assert len(provider.record.calls) == len(one.ledger.events("CreditsReserved")) == 1
 
 
-async def test_a_failure_that_was_charged_nothing_is_tried_anew_anywhere(
-    pair: Pair, provider: RunningProvider
-):
-    one, other = pair
-    key = customer(one)
-    script(provider, status=400, times=3)
-    for worker in (one, one, other):
-        assert (await ask(worker, key)).status_code == 400
-    answer = await ask(one, key)
-    assert answer.status_code == 200
-    released = [event["res"] for event in one.ledger.events("CreditsReleased")]
-    [charged] = one.ledger.events("CreditsCharged")
-    assert len({*released, charged["res"]}) == 4
-    assert charged["res"] == answer.headers["x-request-id"]
-    assert code(await ask(other, key)) == (409, "idempotency_not_replayable")
-
-
-async def test_a_try_that_may_still_be_held_is_not_followed_by_another(
-    pair: Pair, provider: RunningProvider
-):
-    one = pair[0]
-    key = customer(one)
-    script(provider, status=400)
-    one.ledger.unheard.add("Release")
-    assert (await ask(one, key)).status_code == 400
-    for worker in pair:
-        assert code(await ask(worker, key)) == (409, "idempotency_in_progress")
-    one.ledger.unheard.clear()
-    await one.worker.replay.round()
-    assert (await ask(one, key)).status_code == 200
-    assert len(one.ledger.events("CreditsReserved")) == len(provider.record.calls) == 2
-
-
-async def test_a_declined_request_may_be_repeated_when_there_is_money(
-    pair: Pair, provider: RunningProvider
-):
-    gateway = pair[0]
-    account = gateway.ledger.account(0)
-    key = gateway.ledger.key(account)
-    assert (await ask(gateway, key)).status_code == 402
-    gateway.ledger.run(grant(account, DOLLAR))
-    assert (await ask(pair[1], key)).status_code == 200
-    assert len(provider.record.calls) == 1
-
-
 @pytest.mark.parametrize("where", [0, 1])
 async def test_another_request_under_the_same_key_is_refused_everywhere(
     pair: Pair, provider: RunningProvider, where: int
@@ -206,40 +133,6 @@ async def test_another_request_under_the_same_key_is_refused_everywhere(
         assert refused.headers["x-should-retry"] == "false"
     assert len(provider.record.calls) == 1
     assert list(reserved["tags"]) == ["idempotent_body"]
-
-
-async def test_a_stream_that_is_done_is_told_but_not_again(pair: Pair, provider: RunningProvider):
-    key = customer(pair[0])
-    first = await ask(pair[0], key, stream=True)
-    assert first.content.endswith(b"data: [DONE]\n\n")
-    [charged] = pair[0].ledger.events("CreditsCharged")
-    for worker in pair:
-        refused = await ask(worker, key, stream=True)
-        assert code(refused) == (409, "idempotency_not_replayable")
-        details = refused.json()["error"]["details"]
-        assert details["request_id"] == first.headers["x-request-id"] == charged["res"]
-        assert details["status"] == 200
-        assert details["charged"] == decimal_text(int(charged["charge"]), "USD")
-    assert len(provider.record.calls) == 1
-
-
-async def test_a_stream_broken_off_before_its_first_byte_is_no_empty_answer(
-    pair: Pair, provider: RunningProvider, tmp_path: Path
-):
-    """Its client left, and what was sent upstream was charged: there is nothing to tell again."""
-    catalogue, ledger = pair[0].worker.gateway.catalogue, pair[0].ledger
-    key = customer(pair[0])
-    script(provider, hold=True)
-    async with running_gateway(tmp_path, catalogue, ledger, drains_max=0) as gateway:
-        asking = asyncio.create_task(ask(gateway, key, stream=True))
-        await until(lambda: provider.record.calls)
-        asking.cancel()
-        await until(lambda: ledger.events("CreditsCharged"))
-        await until(lambda: not gateway.worker.pumps.exchanges())
-        for worker in (gateway, pair[1]):
-            refused = await ask(worker, key, stream=True)
-            assert code(refused) == (409, "idempotency_not_replayable")
-    assert len(provider.record.calls) == 1
 
 
 async def test_operations_are_charged_once_too(pair: Pair, provider: RunningProvider):
@@ -271,85 +164,3 @@ async def test_what_is_no_key_is_refused(pair: Pair, bad: str):
     )
     assert code(found) == (400, "invalid_idempotency_key")
     assert pair[0].ledger.sent == []
-
-
-async def test_an_unanswered_reserve_of_one_worker_never_gives_back_what_another_holds(
-    pair: Pair, provider: RunningProvider
-):
-    """The undo of the first is replayed while the second runs, and finds that it holds nothing."""
-    one, other = pair
-    key = customer(one)
-    one.ledger.unheard.add("Reserve")
-    assert (await ask(one, key)).status_code == 503
-    one.ledger.unheard.clear()
-    script(provider, hold=True)
-    running = asyncio.create_task(ask(other, key))
-    await until(lambda: provider.record.calls)
-    await one.worker.replay.round()
-    assert one.worker.journal.entries() == []
-    assert one.ledger.reserved(one.ledger.rules.events[0].account_id) > 0
-    provider.record.release()
-    assert (await running).status_code == 200
-    assert len(one.ledger.events("CreditsCharged")) == 1
-
-
-async def test_a_hold_whose_reply_was_lost_is_given_back_and_tried_anew(
-    pair: Pair, provider: RunningProvider
-):
-    one, other = pair
-    key = customer(one)
-    one.ledger.lost.add("Reserve")
-    assert (await ask(one, key)).status_code == 503
-    one.ledger.lost.clear()
-    assert code(await ask(other, key)) == (409, "idempotency_in_progress")
-    await one.worker.replay.round()
-    await all_closed(one.ledger)
-    assert (await ask(other, key)).status_code == 200
-    assert len(provider.record.calls) == len(one.ledger.events("CreditsCharged")) == 1
-
-
-@pytest.mark.requirement("RSV-4")
-async def test_a_hold_that_expired_is_told_and_never_run_again(
-    pair: Pair, provider: RunningProvider
-):
-    """Its gateway was lost, and its settlement may still come: what became of it is not known."""
-    key = customer(pair[0])
-    first = await ask(pair[0], key)
-    [reserved] = pair[0].ledger.events("CreditsReserved")
-    facts = {name: reserved[name] for name in ("key_id", "tags")}
-    facts |= {"state": "expired", "status": None, "charge": "0"}
-    pair[0].ledger.told["request"] = facts
-    refused = await ask(pair[1], key)
-    assert code(refused) == (409, "idempotency_not_replayable")
-    details = refused.json()["error"]["details"]
-    assert (details["state"], details["charged"]) == ("expired", "0.00")
-    assert details["request_id"] == first.headers["x-request-id"]
-    assert len(provider.record.calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "told"),
-    [
-        (QueryFailed("unavailable", "receipts are behind"), 409, "idempotency_in_progress"),
-        (QueryFailed("unknown_request", "not there yet"), 409, "idempotency_in_progress"),
-        (QueryFailed("malformed", "a fault"), 503, "ledger_unavailable"),
-        (LedgerUnavailable("no reader"), 503, "ledger_unavailable"),
-    ],
-)
-async def test_nothing_is_run_while_it_is_not_known_what_became_of_the_first(
-    pair: Pair, provider: RunningProvider, monkeypatch: pytest.MonkeyPatch,
-    error: Exception, status: int, told: str,
-):  # fmt: skip
-    one, other = pair
-    key = customer(one)
-    await ask(one, key)
-    query = one.ledger.query
-
-    async def no_receipt(name: str, data: dict[str, Any], **where: Any) -> dict[str, Any]:
-        if name == "request":
-            raise error
-        return await query(name, data, **where)
-
-    monkeypatch.setattr(one.ledger, "query", no_receipt)
-    assert code(await ask(other, key)) == (status, told)
-    assert len(provider.record.calls) == 1

@@ -14,8 +14,6 @@ from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
     RunningGateway,
-    catalogue_for,
-    running_gateway,
     script,
     until,
 )
@@ -23,24 +21,8 @@ from tests.support.gateway import (
 HELLO = [{"role": "user", "content": "Hello"}]
 SOON = 'limits = { requests = 4, per = "60s", concurrent = 2 }'
 LATE = 'limits = { requests = 1, per = "10m", concurrent = 2 }'
-TEXT = EXAMPLE.replace(NO_LIMITS, SOON, 1).replace(NO_LIMITS, LATE)
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
-) -> AsyncIterator[RunningGateway]:
-    catalogue = catalogue_for(the_provider.url, TEXT)
-    folder = tmp_path_factory.mktemp("gateway")
-    async with running_gateway(
-        folder,
-        catalogue,
-        GatewayLedger(),
-        billing_requests_per_minute=2,
-        body_timeout_s=0.2,
-        drain_max_s=0.1,
-    ) as running:
-        yield running
+TOML = EXAMPLE.replace(NO_LIMITS, SOON, 1).replace(NO_LIMITS, LATE)
+SETTINGS = {"billing_requests_per_minute": 2, "body_timeout_s": 0.2, "drain_max_s": 0.1}
 
 
 def limits_of(answer: httpx.Response) -> tuple[str, ...]:

@@ -14,8 +14,6 @@ from tests.support.gateway import (
     GatewayLedger,
     RunningGateway,
     all_closed,
-    catalogue_for,
-    running_gateway,
     script,
     until,
 )
@@ -25,6 +23,7 @@ pytestmark = [
     pytest.mark.requirement("LIM-2"),
     pytest.mark.parametrize("stream", [False, True], ids=["json", "events"]),
 ]
+SETTINGS = {"body_timeout_s": 0.3, "client_stall_s": 0.3}
 BODY_MAX = 8 * 1024 * 1024
 PATHS = (
     "/v1/chat/completions",
@@ -35,17 +34,6 @@ PATHS = (
     "/v1/messages",
     "/v1/messages/count_tokens",
 )
-
-
-@pytest.fixture(scope="module")
-async def the_gateway(
-    tmp_path_factory: pytest.TempPathFactory, the_provider: RunningProvider
-) -> AsyncIterator[RunningGateway]:
-    catalogue, folder = catalogue_for(the_provider.url), tmp_path_factory.mktemp("gateway")
-    async with running_gateway(
-        folder, catalogue, GatewayLedger(), body_timeout_s=0.3, client_stall_s=0.3
-    ) as running:
-        yield running
 
 
 @pytest.fixture

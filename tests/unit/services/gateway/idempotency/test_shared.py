@@ -55,7 +55,7 @@ async def test_what_waits_at_the_end_is_written():
     answers = shared(redis, timeout_s=5)
     for _ in range(5):
         answers.put("acct_1", ANSWER)
-    await answers.close()
+    await answers.aclose()
     assert redis.commands == ["SET"] * 5
     assert redis.closed
 
@@ -66,6 +66,6 @@ async def test_a_slow_redis_does_not_hold_up_the_end_of_the_process():
     answers = shared(redis)
     for _ in range(64):
         answers.put("acct_1", ANSWER)
-    await answers.close()
+    await answers.aclose()
     assert len(redis.commands) < 10
     assert redis.closed

@@ -18,7 +18,7 @@ from services.gateway.exchange import Exchange, Head
 from services.gateway.hold import Hold
 from services.gateway.idempotency.answers import Answer
 from services.gateway.idempotency.claim import Memory
-from services.gateway.idempotency.claims import Claims, tags_with
+from services.gateway.idempotency.claims import Claims
 from services.gateway.idempotency.records import Records
 from services.gateway.journal import Journal
 from services.gateway.keys import KeyInfo
@@ -140,13 +140,12 @@ class World:
         if isinstance(claim, Answer):
             claim.tell(exchange)
         else:
-            assert claim is not None
-            tags = tags_with(claim, {})
+            tags = claim.tagged({})
             order = Order(
                 exchange.request_id, self.account, self.key.key_id, "USD", "swift-1", "s",
                 "release", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", tags=tags,
             )  # fmt: skip
-            task = self.pumps[worker].start(Job(order, self), exchange, claim)
+            task = self.pumps[worker].start(Job(order, self), claim, exchange)
             if self.dice.random() < 0.15:
                 await self.ledger.pause()
                 task.cancel()
