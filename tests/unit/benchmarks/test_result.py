@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks import parts
 from benchmarks.filling import Scale
-from benchmarks.ledger import chosen, costs, merged, said
+from benchmarks.ledger import chosen, costs, merged, said, summary
+from benchmarks.rounds import Round
 
 
 def test_a_part_is_merged_and_the_rest_stays(tmp_path):
@@ -52,6 +53,28 @@ def test_costs_are_those_of_the_fastest_number_of_clients():
     assert figures["cpu_many_baseline_us"] == {"postgres": 8}
     assert figures["cpu_hot_farebox_us"] == {"postgres": 3}
     assert figures["wal_bytes_per_command_many_baseline"] == 80
+
+
+def test_each_round_is_compared_with_the_best_baseline_of_the_same_round():
+    def a_round(side, shape, callers, rate):
+        return Round(side, shape, callers, 1, rate, {}, 0.0, p50_ms=2.0, p99_ms=3.0)
+
+    speeds = (1.0, 0.5, 1.0)  # the machine is slow in the second round
+    made = [
+        a_round(side, shape, callers, rate * speed)
+        for speed in speeds
+        for shape in ("many", "hot")
+        for side, callers, rate in (
+            ("baseline", 1, 10), ("baseline", 16, 80), ("baseline", 64, 100 * speed),
+            ("farebox", 256, 120),
+        )
+    ] + [a_round("farebox", "one", 1, 9)] * 3  # fmt: skip
+    figures = summary(made, [{"echo_p50_ms": 0.5, "commit_p50_ms": 0.3 + n} for n in range(3)])
+    assert figures["many_ratios"] == [1.2, 1.5, 1.2]
+    assert figures["many_ratio"] == figures["hot_ratio"] == 1.2
+    assert (figures["many_baseline_clients"], figures["many_baseline_per_s"]) == (64, 100)
+    assert figures["p50_ratios"] == [2.5, 1.11, 0.71]
+    assert figures["p50_ratio"] == 1.11
 
 
 def test_failover_is_plugged_in_when_it_is_there(monkeypatch):
