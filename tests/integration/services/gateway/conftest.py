@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from simulators.provider.app import RunningProvider, running_provider
+from tests.support.deadlines import ToldDeadline, told_deadlines
 from tests.support.gateway import GatewayLedger, RunningGateway, catalogue_for, running_gateway
 
 
@@ -19,6 +20,12 @@ async def the_gateway(
     catalogue, folder = catalogue_for(the_provider.url), tmp_path_factory.mktemp("gateway")
     async with running_gateway(folder, catalogue, GatewayLedger()) as running:
         yield running
+
+
+@pytest.fixture
+def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[ToldDeadline]:
+    """Those of the model calls, as they are made; a test lets one pass when it is ready."""
+    return told_deadlines(monkeypatch)
 
 
 @pytest.fixture
