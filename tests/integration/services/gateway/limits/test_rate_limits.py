@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 
+from services.gateway import paid
 from simulators.provider.app import RunningProvider
 from tests.support.catalogue import EXAMPLE, NO_LIMITS
 from tests.support.gateway import (
@@ -37,7 +38,6 @@ async def the_gateway(
         catalogue,
         GatewayLedger(),
         billing_requests_per_minute=2,
-        body_timeout_s=0.2,
         drain_max_s=0.1,
     ) as running:
         yield running
@@ -263,9 +263,16 @@ async def ends_provider(gateway, ledger, provider, key):
 
 
 async def ends_slow_body(gateway, ledger, provider, key):
-    async with connection(gateway) as (reader, writer):
-        writer.write(head(key, 10))
-        assert b" 408 " in await reader.readline()
+    patient = paid.read_body
+
+    async def read_body(*request, limit, timeout_s):
+        return await patient(*request, limit=limit, timeout_s=0.1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paid, "read_body", read_body)  # of this request alone
+        async with connection(gateway) as (reader, writer):
+            writer.write(head(key, 10))
+            assert b" 408 " in await reader.readline()
 
 
 async def ends_gone_in_body(gateway, ledger, provider, key):
