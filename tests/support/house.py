@@ -48,7 +48,7 @@ async def open_house(database: Any, folder: Path) -> AsyncIterator[Any]:
             admin = settings(AdminSettings, "admin", admin_token=TOKEN, admin_tokens=more, **port)
             async with (
                 running(ledger_app.serve, settings(LedgerSettings, "ledger")),
-                running(reader.serve, settings(ReaderSettings, "reader", read_your_writes_s=20)),
+                running(reader.serve, settings(ReaderSettings, "reader")),
                 running(admin_app.serve, admin),
                 running(gateway_app.serve, settings(GatewaySettings, "gateway", **port)),
                 httpx.AsyncClient(timeout=20) as http,

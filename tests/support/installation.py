@@ -71,8 +71,6 @@ class Installation:
             "gateway": free | keys,
             "admin": free | {"FAREBOX_ADMIN_TOKEN": ADMIN_TOKEN},
             "payments": dict(free),
-            # What was done is seen: an answer waits for its projection on a slow machine too.
-            "reader": {"FAREBOX_READ_YOUR_WRITES_S": "20"},
         }
         self.processes: dict[str, Process] = {}
 

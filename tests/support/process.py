@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx
 
 from tests.support.database import Database
+from tests.support.settings import READ_YOUR_WRITES_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,7 @@ class Process:
             **{key: value for key, value in os.environ.items() if not key.startswith("FAREBOX_")},
             **database.env_for(name),
             "FAREBOX_DATA_DIR": str(folder),
+            "FAREBOX_READ_YOUR_WRITES_S": str(READ_YOUR_WRITES_S),
             **({"FAREBOX_CONFIG": str(config)} if config else {}),
             **(env or {}),
         }
