@@ -15,6 +15,8 @@ from tests.support.database import Database
 from tests.support.settings import READ_YOUR_WRITES_S
 
 ROOT = Path(__file__).parents[2]
+START_S = 60.0
+"""A process that starts among many others on a small machine may take tens of seconds."""
 
 
 class Process:
@@ -51,7 +53,7 @@ class Process:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, ready: bool = True, patience_s: float = 20.0) -> Self:
+    def start(self, *, ready: bool = True, patience_s: float = START_S) -> Self:
         """Start it and, unless told otherwise, wait until it says that it is ready."""
         assert not self.alive, f"{self.name} is already started"
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ class Process:
             self.wait_ready(patience_s)
         return self
 
-    def wait_ready(self, patience_s: float = 20.0) -> None:
+    def wait_ready(self, patience_s: float = START_S) -> None:
         deadline = time.monotonic() + patience_s
         while not self.is_ready():
             if not self.alive:
