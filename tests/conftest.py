@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.local.stack import LocalStack
 from libs.runtime.streams import provision
@@ -18,6 +19,10 @@ _RANDOM = re.compile(r"(?<=fb_)\d+_[A-Za-z0-9_-]{43}|[0-9a-f]{32}")
 # What is imported and collected stays to the end: looking it through for garbage, again and
 # again while it grows, would take a quarter of the collection's time.
 gc.disable()
+
+# How long an example takes is the machine's doing: by default more than 0.2 s are a failure.
+settings.register_profile("farebox", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("farebox")
 
 
 def pytest_collection_finish() -> None:

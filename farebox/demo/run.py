@@ -68,6 +68,8 @@ def _installation(data: Path, fault: str) -> Installation:
                 "FAREBOX_UPSTREAM_NORTH_KEY": PROVIDER_KEY,
                 "FAREBOX_UPSTREAM_SCORER_KEY": PROVIDER_KEY,
             },
+            # The story reads what it has just done, on a machine that may be busy.
+            "reader": {"FAREBOX_READ_YOUR_WRITES_S": "10"},
             "payments": {
                 "FAREBOX_STRIPE_API_KEY": "sk_test_demo",
                 "FAREBOX_STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,

@@ -103,16 +103,19 @@ class Standby:
 
     async def _watch(self) -> None:
         """Ping once; end the leader when it has been silent for longer than the patience."""
+        asked = self._clock.monotonic()
+        answered = self._nc.is_connected and await self._answers()
         now = self._clock.monotonic()
         slept = now - self._last_look > self._patience_s
         self._last_look = now
-        if slept or not self._nc.is_connected or await self._answers():
-            # Silence counts only while we ourselves were awake and connected.
+        if slept or answered or not self._nc.is_connected:
+            # Silence counts only while we ourselves were awake and connected: who is stopped
+            # between a ping and its answer finds his own time-out first when he wakes.
             self._silent_since = None
             return
         if self._silent_since is None:
-            self._silent_since = now
-        if self._clock.monotonic() - self._silent_since >= self._patience_s:
+            self._silent_since = asked
+        if now - self._silent_since >= self._patience_s:
             await self._end_leader()
 
     async def _answers(self) -> bool:

@@ -20,7 +20,7 @@ from libs.events.commands import Command
 from libs.events.ids import new_secret
 from libs.events.replies import Reply
 from libs.runtime.errors import LedgerUnavailable
-from simulators.provider.app import running_provider
+from simulators.provider.app import RunningProvider, running_provider
 from tests.sdk.install import INSTALLED, MODULES, NODE
 from tests.support.gateway import (
     DOLLAR,
@@ -120,7 +120,7 @@ async def stack(folder: Path, **replaced: str) -> AsyncIterator["Stack"]:
             around=attempts.around,
         ) as gateway,
     ):
-        yield Stack(gateway, attempts)
+        yield Stack(gateway, provider, attempts)
 
 
 @dataclass(frozen=True)
@@ -132,12 +132,17 @@ class Stack:
     """
 
     gateway: RunningGateway
+    provider: RunningProvider
     attempts: Attempts
 
     async def run(self, sdks: Iterable[Sdk], cases: Iterable[Case]) -> "Results":
-        """Run every case on every SDK; all reservations are closed when it returns."""
+        """Run every case on every SDK; all reservations are closed when it returns.
+
+        What a case lets the provider hold comes when the SDKs have ended.
+        """
         keys = self._keys()
         found = await _run_all(list(sdks), list(cases), self.gateway.url, keys, self.attempts)
+        self.provider.record.release()
         await all_closed(self.gateway.ledger)
         return found
 

@@ -31,7 +31,7 @@ CASES = [
     case("tells", "[[sim words=9 error_after_chunks=6]]", call="stream"),
     case("once", "[[sim words=5 delay_ms=400]]", once="both", retries=2),
     case("again", "[[sim words=5 delay_ms=400]]", once="both", retries=2),
-    case("late", "[[sim delay_ms=3000]]", timeout_s=1.0),
+    case("late", "[[sim hold]]", timeout_s=2.0),
 ]
 SDKS = versions("anthropic")
 

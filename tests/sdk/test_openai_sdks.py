@@ -25,7 +25,7 @@ CASES = [
     Case("overloaded_stream", call="stream", text="[[sim status=503]]"),
     Case("dies", call="stream", text="[[sim words=9 die_after_chunks=4]]"),
     Case("fails", call="stream", text="[[sim words=9 error_after_chunks=4]]"),
-    Case("slow", text="[[sim delay_ms=1500]]", timeout_s=0.3),
+    Case("slow", text="[[sim hold]]", timeout_s=2.0),
     Case("response", call="response", text=FIVE),
     Case("response_stream", call="response_stream", text=FIVE),
     Case("response_capped", call="response_stream", text=FIVE, fields={"max_output_tokens": 3}),

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 
+from deploy.local.launch import free_port
 from libs.runtime.settings import Settings
 
 PASSWORD = "only-for-tests"
@@ -104,9 +104,3 @@ class NatsServer:
 
 async def ignore(_error: Exception) -> None:
     """Errors of the other side are the other side's business."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -12,8 +12,11 @@ from typing import Any, Self
 import httpx
 
 from tests.support.database import Database
+from tests.support.settings import READ_YOUR_WRITES_S
 
 ROOT = Path(__file__).parents[2]
+START_S = 60.0
+"""A process that starts among many others on a small machine may take tens of seconds."""
 
 
 class Process:
@@ -44,12 +47,13 @@ class Process:
             **{key: value for key, value in os.environ.items() if not key.startswith("FAREBOX_")},
             **database.env_for(name),
             "FAREBOX_DATA_DIR": str(folder),
+            "FAREBOX_READ_YOUR_WRITES_S": str(READ_YOUR_WRITES_S),
             **({"FAREBOX_CONFIG": str(config)} if config else {}),
             **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, ready: bool = True, patience_s: float = 20.0) -> Self:
+    def start(self, *, ready: bool = True, patience_s: float = START_S) -> Self:
         """Start it and, unless told otherwise, wait until it says that it is ready."""
         assert not self.alive, f"{self.name} is already started"
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +71,7 @@ class Process:
             self.wait_ready(patience_s)
         return self
 
-    def wait_ready(self, patience_s: float = 20.0) -> None:
+    def wait_ready(self, patience_s: float = START_S) -> None:
         deadline = time.monotonic() + patience_s
         while not self.is_ready():
             if not self.alive:

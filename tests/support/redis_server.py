@@ -10,8 +10,8 @@ from typing import Self
 
 import pytest
 
+from deploy.local.launch import free_port
 from tests.support.environment import REQUIRE_ALL
-from tests.support.nats_server import free_port
 from tests.support.waiting import wait_until
 
 BINARY = shutil.which("redis-server")

@@ -35,11 +35,20 @@ async def running(
     serve: Serve, settings: Settings, *, patience_s: float = 15.0
 ) -> AsyncIterator[Lifecycle]:
     """Run a service until the block ends; it is ready when the block begins."""
+    async with begun(serve, settings, patience_s=patience_s) as (lifecycle, task):
+        await _ready(settings, task, patience_s)
+        yield lifecycle
+
+
+@asynccontextmanager
+async def begun(
+    serve: Serve, settings: Settings, *, patience_s: float = 15.0
+) -> AsyncIterator[tuple[Lifecycle, "asyncio.Task[None]"]]:
+    """The same for a service that may never become ready."""
     lifecycle = Lifecycle()
     task = asyncio.create_task(_serve(serve, settings, lifecycle))
     try:
-        await _ready(settings, task, patience_s)
-        yield lifecycle
+        yield lifecycle, task
     finally:
         lifecycle.stop()
         await asyncio.wait([task], timeout=patience_s)
@@ -53,23 +62,29 @@ async def _serve(serve: Serve, settings: Settings, lifecycle: Lifecycle) -> None
 
 
 async def _ready(settings: Settings, task: "asyncio.Task[None]", patience_s: float) -> None:
-    path = settings.data_dir / "run" / f"{settings.process_name}.json"
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_s
-    last = "no run file"
+    last = ""
     async with httpx.AsyncClient() as client:
         while loop.time() < deadline:
             if task.done():
                 task.result()
                 raise AssertionError(f"{settings.process_name} ended before it was ready")
-            if path.exists():
-                port = json.loads(path.read_text())["ports"]["health"]
-                answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
-                last = answer.text
-                if answer.status_code == 200:
-                    return
+            status, last = await readiness(client, settings)
+            if status == 200:
+                return
             await asyncio.sleep(0.02)
     raise AssertionError(f"{settings.process_name} is not ready: {last}")
+
+
+async def readiness(client: httpx.AsyncClient, settings: Settings) -> tuple[int, str]:
+    """What a service says of itself; 0 while it has no address yet."""
+    path = settings.data_dir / "run" / f"{settings.process_name}.json"
+    if not path.exists():
+        return 0, "no run file"
+    port = json.loads(path.read_text())["ports"]["health"]
+    answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
+    return answer.status_code, answer.text
 
 
 @asynccontextmanager

@@ -75,8 +75,10 @@ class Up:
 
     def postmaster(self) -> int:
         """0 while Postgres has yet to write its file: it stands there empty for a moment."""
-        file = self.data / "postgres/data/postmaster.pid"
-        lines = file.read_text().splitlines() if file.exists() else []
+        try:
+            lines = (self.data / "postgres/data/postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:  # at any moment: the next server removes the last one's
+            return 0
         return int(lines[0]) if lines else 0
 
     def server_pids(self) -> list[int]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from unittest.mock import ANY
 
 import orjson
@@ -146,7 +147,8 @@ async def test_an_answer_says_how_far_it_is_meanwhile(database, stack, role, sto
             assert receipt["code"] == "unavailable"
             assert (await ask("balance", account_id=name))["ok"]
             await other.execute("select pg_advisory_unlock_all()")
-            await eventually(lambda: done(role, "entries"))
+            for projection in ("entries", "requests"):
+                await eventually(partial(done, role, projection))
             whole = await ask("entries", account_id=name)
             assert whole["as_of_position"] == story.position
             assert whole["data"]["entries"]

@@ -8,7 +8,7 @@ from tests.support.following import SCHEMA, Following
 from tests.support.nats_server import NatsServer
 
 
-async def eventually(condition, within_s=10.0):
+async def eventually(condition, within_s=30.0):
     """Wait until ``condition()`` holds; fail when it does not in time."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - conditions here are values, not events

@@ -100,7 +100,7 @@ async def test_without_atomic_batches_nothing_is_stored(own_nats_server, relay):
     async with own_nats_server.client("provision") as nc:
         await nc.jetstream().add_stream(name="LEDGER_8", subjects=["ledger.events.8.*"])
     with pytest.raises(PublishUnknown) as caught:
-        await publish_atomic(relay, batch(3, partition=8), 0, timeout_s=1)
+        await publish_atomic(relay, batch(3, partition=8), 0, timeout_s=20)
     assert caught.value.err_code is not None
     async with own_nats_server.client("root") as nc:
         assert (await nc.jetstream().stream_info("LEDGER_8")).state.last_seq == 0

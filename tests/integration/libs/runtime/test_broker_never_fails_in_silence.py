@@ -102,8 +102,8 @@ async def test_a_forbidden_request_fails_at_once_instead_of_timing_out(nats_serv
         started = time.monotonic()
         with pytest.raises(PermissionDenied):
             async with broker_watch(broker).guard("ledger.commands.0.money"):
-                await broker.connection.request("ledger.commands.0.money", b"", timeout=20)
-        assert time.monotonic() - started < 5
+                await broker.connection.request("ledger.commands.0.money", b"", timeout=60)
+        assert time.monotonic() - started < 30
 
 
 async def test_it_comes_back_by_itself_after_the_server_was_killed(own_nats_server, eventually):

@@ -4,6 +4,7 @@ import pytest
 
 from simulators.provider.app import RunningProvider, running_provider
 from tests.support.catalogue import EXAMPLE
+from tests.support.deadlines import ToldDeadline, told_deadlines
 from tests.support.gateway import GatewayLedger, RunningGateway, catalogue_for, running_gateway
 
 
@@ -24,6 +25,12 @@ async def the_gateway(
     settings, folder = getattr(request.module, "SETTINGS", {}), tmp_path_factory.mktemp("gateway")
     async with running_gateway(folder, catalogue, GatewayLedger(), **settings) as running:
         yield running
+
+
+@pytest.fixture
+def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[ToldDeadline]:
+    """Those of the model calls, as they are made; a test lets one pass when it is ready."""
+    return told_deadlines(monkeypatch)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from services.gateway import completion
 from services.gateway.completion import Completion
 from services.gateway.surfaces.openai_chat import OpenAIChat
 from simulators.provider.app import RunningProvider, running_provider
+from tests.support.deadlines import ToldDeadline
 from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
@@ -164,16 +165,20 @@ async def test_a_whole_answer_of_which_no_byte_came_is_given_back_and_counted(
 
 
 async def test_a_request_has_a_longest_time_however_lively_the_provider_and_pays_for_it(
-    tmp_path: Path, provider: RunningProvider
+    tmp_path: Path, provider: RunningProvider, deadlines: list[ToldDeadline]
 ):
     ledger = GatewayLedger()
     account = ledger.account(DOLLAR)
     script(provider, words=1000, gap_ms=20, ignore_cap=True)
-    async with running_gateway(
-        tmp_path, catalogue_for(provider.url), ledger, request_max_s=0.2
-    ) as gateway:
-        answer = await gateway.chat(ledger.key(account), stream=True)
-    assert "upstream_timeout" in answer.text
+    async with (
+        running_gateway(tmp_path, catalogue_for(provider.url), ledger) as gateway,
+        gateway.chat_stream(ledger.key(account)) as answer,
+    ):
+        pieces = answer.aiter_bytes()
+        await anext(pieces)
+        deadlines[0].latest_in(0)
+        text = b"".join([piece async for piece in pieces])
+    assert b"upstream_timeout" in text
     [charged] = ledger.events("CreditsCharged")
     assert charged["basis"] == "estimate"
     assert 0 < int(charged["charge"]) == DOLLAR - ledger.available(account)

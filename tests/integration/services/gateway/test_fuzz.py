@@ -177,7 +177,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=240, deadline=None)
+@settings(max_examples=240)
 @given(surfaces, st.data())
 def test_any_body_is_served_or_refused_in_words(
     bench: Bench, surface: Surface, data: st.DataObject
@@ -200,7 +200,7 @@ _NAMES = [
 _VALUES = st.binary(max_size=20) | st.sampled_from([b"Bearer ", b"Bearer fb_0_x", b"gzip", b"-1"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(surfaces, st.lists(st.tuples(st.sampled_from(_NAMES), _VALUES), max_size=5))
 def test_any_header_is_taken_or_refused(
     bench: Bench, surface: Surface, headers: list[tuple[bytes, bytes]]
@@ -259,7 +259,7 @@ def answers_of(name: str) -> st.SearchStrategy[Scripted | None]:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(_STREAMING)), st.data())
 def test_any_answer_of_any_provider_is_settled(bench: Bench, name: str, data: st.DataObject):
     answers = data.draw(st.lists(answers_of(name), max_size=2))

@@ -10,6 +10,7 @@ import pytest
 
 from simulators.provider.app import RunningProvider
 from tests.integration.services.gateway.test_streams import whole
+from tests.support.deadlines import ToldDeadline
 from tests.support.gateway import (
     DOLLAR,
     GatewayLedger,
@@ -70,24 +71,24 @@ async def test_a_provider_that_falls_silent_is_given_up_and_costs_nothing(
 
 
 async def test_a_slow_client_is_not_the_providers_silence(
-    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+    tmp_path: Path,
+    provider: RunningProvider,
+    fresh: GatewayLedger,
+    deadlines: list[ToldDeadline],
 ):
     account = fresh.account(100 * DOLLAR)
-    catalogue = catalogue_for(provider.url, **{'idle = "120s"': 'idle = "100ms"'})
     script(provider, words=8000, word_bytes=4096, ignore_cap=True)
     async with (
-        running_gateway(tmp_path, catalogue, fresh) as gateway,
+        running_gateway(tmp_path, catalogue_for(provider.url), fresh) as gateway,
         gateway.chat_stream(fresh.key(account)) as answer,
     ):
         pieces = answer.aiter_bytes()
         await anext(pieces)
         [exchange] = gateway.worker.pumps.exchanges()
-        await until(lambda: exchange.full)
-        closing = asyncio.create_task(all_closed(fresh))
-        done, _ = await asyncio.wait({closing}, timeout=0.3)  # longer than the provider may idle
-        assert not done
+        await until(lambda: exchange.full and deadlines[0].paused)
         rest = b"".join([piece async for piece in pieces])
-        await closing
+        await all_closed(fresh)
+    assert not deadlines[0].paused, "it is waited for again"
     assert rest.endswith(b"data: [DONE]\n\n")
 
 
@@ -108,17 +109,21 @@ async def test_a_client_that_never_reads_counts_as_gone(
 
 
 async def test_reading_slowly_is_no_way_to_have_an_answer_for_nothing(
-    tmp_path: Path, provider: RunningProvider, fresh: GatewayLedger
+    tmp_path: Path,
+    provider: RunningProvider,
+    fresh: GatewayLedger,
+    deadlines: list[ToldDeadline],
 ):
     account = fresh.account(100 * DOLLAR)
     script(provider, words=8000, word_bytes=4096, ignore_cap=True)
     async with (
-        running_gateway(tmp_path, catalogue_for(provider.url), fresh, request_max_s=0.5) as gateway,
+        running_gateway(tmp_path, catalogue_for(provider.url), fresh) as gateway,
         gateway.chat_stream(fresh.key(account)) as answer,
     ):
         pieces = answer.aiter_bytes()
         await anext(pieces)
         await until(lambda: gateway.worker.pumps.exchanges()[0].full)
+        deadlines[0].latest_in(0)
         closing = asyncio.create_task(all_closed(fresh))
         rest = b"".join([piece async for piece in _slowly(pieces, closing)])
     [charged] = fresh.events("CreditsCharged")

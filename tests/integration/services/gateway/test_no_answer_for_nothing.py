@@ -8,6 +8,7 @@ import pytest
 
 from services.gateway import completion
 from services.gateway.pieces import MOST_PIECES
+from tests.support.deadlines import ToldDeadline
 from tests.support.gateway import DOLLAR, catalogue_for, until
 from tests.support.raw_gateway import (
     BROKEN,
@@ -24,13 +25,8 @@ from tests.support.scripted_streams import STREAMS
 pytestmark = pytest.mark.requirement("RSV-2")
 
 CATALOGUE = catalogue_for("http://up")
-IMPATIENT = catalogue_for("http://up", **{'idle = "120s"': 'idle = "100ms"'})
 ASKED = STREAMS["chat"].asked
 WORDS = [said("four"), said("five", "stop")]
-
-
-async def never() -> None:
-    await asyncio.Event().wait()
 
 
 async def one(gateway: RawGateway, scripted: Scripted, client: Client | None = None) -> dict:
@@ -56,9 +52,15 @@ def then(pieces: list, stop) -> Scripted:
     return Scripted(pieces, pace=pace)
 
 
-async def test_a_stream_longer_than_our_time_pays_for_what_was_sent(tmp_path: Path):
-    async with raw_gateway(tmp_path, CATALOGUE, request_max_s=0.2) as gateway:
-        charged = await one(gateway, then([said("four"), b""], never))
+async def test_a_stream_longer_than_our_time_pays_for_what_was_sent(
+    tmp_path: Path, deadlines: list[ToldDeadline]
+):
+    async def too_long() -> None:
+        deadlines[0].latest_in(0)
+        await asyncio.Event().wait()
+
+    async with raw_gateway(tmp_path, CATALOGUE) as gateway:
+        charged = await one(gateway, then([said("four"), b""], too_long))
     assert (charged["basis"], charged["usage"]["output_tokens"]) == ("estimate", 2)
     assert b"upstream_timeout" in charged["text"]
     assert b"Nothing was charged" not in charged["text"]
@@ -101,9 +103,15 @@ async def test_a_connection_that_breaks_after_the_answers_end_costs_the_answer(
     assert charged["text"] == b"".join(WORDS)
 
 
-async def test_a_provider_that_keeps_quiet_after_the_answers_end_is_paid(tmp_path: Path):
-    async with raw_gateway(tmp_path, IMPATIENT) as gateway:
-        charged = await one(gateway, then([*WORDS, REPORT, b""], never))
+async def test_a_provider_that_keeps_quiet_after_the_answers_end_is_paid(
+    tmp_path: Path, deadlines: list[ToldDeadline]
+):
+    async def quiet() -> None:
+        deadlines[0].within(0)
+        await asyncio.Event().wait()
+
+    async with raw_gateway(tmp_path, CATALOGUE) as gateway:
+        charged = await one(gateway, then([*WORDS, REPORT, b""], quiet))
     assert (charged["basis"], charged["text"]) == ("actual", b"".join(WORDS))
 
 

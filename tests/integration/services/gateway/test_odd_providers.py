@@ -9,7 +9,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from tests.support.gateway import DOLLAR, GatewayLedger, catalogue_for, running_gateway
+from tests.support.deadlines import ToldDeadline
+from tests.support.gateway import DOLLAR, GatewayLedger, catalogue_for, running_gateway, until
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON = "application/json"
@@ -196,7 +197,9 @@ async def test_a_redirect_is_not_followed(tmp_path: Path, status: int):
     assert ledger.kinds() == ["Reserve", "Release"]
 
 
-async def test_a_whole_answer_cut_off_by_our_time_is_charged_by_its_bytes(tmp_path: Path):
+async def test_a_whole_answer_cut_off_by_our_time_is_charged_by_its_bytes(
+    tmp_path: Path, deadlines: list[ToldDeadline]
+):
     over, begun = asyncio.Event(), orjson.dumps(WHOLE)[:-9]
 
     async def half(request: web.Request) -> web.StreamResponse:
@@ -211,9 +214,12 @@ async def test_a_whole_answer_cut_off_by_our_time_is_charged_by_its_bytes(tmp_pa
     account = ledger.account(DOLLAR)
     async with (
         serving(half) as url,
-        running_gateway(tmp_path, catalogue_for(url), ledger, request_max_s=3) as gateway,
+        running_gateway(tmp_path, catalogue_for(url), ledger) as gateway,
     ):
-        answer = await gateway.chat(ledger.key(account))
+        asking = asyncio.create_task(gateway.chat(ledger.key(account)))
+        await until(lambda: deadlines and deadlines[0].heard)
+        deadlines[0].latest_in(0)
+        answer = await asking
         over.set()
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (504, "upstream_timeout")

@@ -46,7 +46,7 @@ async def rich(ledger: Any, amount: int = 1000) -> tuple[str, str]:
     for command in (
         selling(account), open_account(account), issue_key(account, key, deadline), grant(account, amount)
     ):  # fmt: skip
-        reply = await ledger.admin.send(command, give_up_s=4)
+        reply = await ledger.admin.send(command, give_up_s=20)
         assert reply.reply in {"Published", "Opened", "Issued", "Granted"}, reply
     return account, key
 
@@ -59,9 +59,9 @@ def hold(ledger: Any, account: str, key: str, amount: int, **data: Any) -> Any:
 async def test_a_hold_is_settled_and_read_back(ledger):
     account, key = await rich(ledger)
     res = new_id("req")
-    reserved = await ledger.use.send(hold(ledger, account, key, 600, res=res), give_up_s=4)
+    reserved = await ledger.use.send(hold(ledger, account, key, 600, res=res), give_up_s=20)
     assert reserved.reply == "Reserved"
-    settled = await ledger.use.send(settle(account, res, 100), give_up_s=2)
+    settled = await ledger.use.send(settle(account, res, 100), give_up_s=20)
     answer = await ledger.use.query(
         "balance", {"account_id": account, "min_position": settled.position}, account_id=account
     )
@@ -74,13 +74,13 @@ async def test_a_hold_is_settled_and_read_back(ledger):
 async def test_fifty_concurrent_holds_on_one_credit_admit_one(ledger):
     account, key = await rich(ledger, amount=1)
     commands = [hold(ledger, account, key, 1) for _ in range(50)]
-    replies = await asyncio.gather(*(ledger.use.send(c, give_up_s=4) for c in commands))
+    replies = await asyncio.gather(*(ledger.use.send(c, give_up_s=20) for c in commands))
     assert sorted(reply.reply for reply in replies) == ["Declined"] * 49 + ["Reserved"]
 
 
 async def test_the_stream_is_a_copy_with_sequence_equal_to_position(ledger):
     account, key = await rich(ledger)
-    reply = await ledger.use.send(hold(ledger, account, key, 5), give_up_s=4)
+    reply = await ledger.use.send(hold(ledger, account, key, 5), give_up_s=20)
     partition = partition_of(account, PARTITIONS)
     async with connected(ledger.database.stack, "provision") as nc:
         js = nc.jetstream()
@@ -102,7 +102,7 @@ async def test_the_stream_is_a_copy_with_sequence_equal_to_position(ledger):
 async def test_gateways_nats_user_cannot_grant(ledger):
     async with ledger_client(ledger.database, "gateway", "admin") as thief:
         with pytest.raises(PermissionDenied):
-            await thief.send(grant(new_id("acct"), 10**12), give_up_s=4)
+            await thief.send(grant(new_id("acct"), 10**12), give_up_s=20)
 
 
 async def test_a_command_of_another_class_is_refused_by_the_ledger_itself(ledger):
@@ -113,7 +113,7 @@ async def test_a_command_of_another_class_is_refused_by_the_ledger_itself(ledger
     partition = partition_of(account, PARTITIONS)
     async with connected(ledger.database.stack, "gateway") as nc:
         raw = encode_command(grant(account, 10**12))
-        message = await nc.request(subjects.command(partition, "use"), raw, timeout=2)
+        message = await nc.request(subjects.command(partition, "use"), raw, timeout=20)
     reply = decode_reply(message.data)
     assert (reply.reply, "may not be sent" in reply.data["error"]) == ("Malformed", True)
 
@@ -131,7 +131,7 @@ async def test_malformed_bytes_are_answered_and_quarantined(ledger, raw):
 
         before = await kept()
         async with connected(ledger.database.stack, "gateway") as nc:
-            message = await nc.request("ledger.commands.0.use", raw, timeout=2)
+            message = await nc.request("ledger.commands.0.use", raw, timeout=20)
         assert decode_reply(message.data).reply == "Malformed"
 
         async def one_more() -> bool:
@@ -143,8 +143,8 @@ async def test_malformed_bytes_are_answered_and_quarantined(ledger, raw):
 async def test_statement_and_receipt_follow_the_reply(ledger):
     account, key = await rich(ledger)
     res = new_id("req")
-    await ledger.use.send(hold(ledger, account, key, 600, res=res), give_up_s=4)
-    await ledger.use.send(settle(account, res, 100), give_up_s=2)
+    await ledger.use.send(hold(ledger, account, key, 600, res=res), give_up_s=20)
+    await ledger.use.send(settle(account, res, 100), give_up_s=20)
     entries = await ledger.use.query(
         "entries", {"account_id": account, "limit": 100}, account_id=account
     )
@@ -159,6 +159,6 @@ async def test_statement_and_receipt_follow_the_reply(ledger):
 async def test_released_after_give_up_leaves_nothing_held(ledger):
     account, key = await rich(ledger)
     res = new_id("req")
-    await ledger.use.send(hold(ledger, account, key, 600, res=res), give_up_s=4)
-    reply = await ledger.use.send(release(account, res), give_up_s=2)
+    await ledger.use.send(hold(ledger, account, key, 600, res=res), give_up_s=20)
+    reply = await ledger.use.send(release(account, res), give_up_s=20)
     assert (reply.reply, reply.data["available"]) == ("Released", "1000")

@@ -7,13 +7,15 @@ import pytest
 from libs.events import queries as q
 from libs.events.ids import id_of, parse_id
 from libs.events.times import to_text
-from libs.runtime.clock import SystemClock
+from libs.runtime.clock import ManualClock
 from services.ledger.lists import external_id_note, key_name_note
 from services.ledger.queries import Queries
 from services.ledger.reader import answer
-from tests.support.log_builder import LogBuilder
+from tests.support.log_builder import START, LogBuilder
 from tests.support.projecting import connection_of, project
 
+CLOCK = ManualClock(START)
+"""What was spent is of a day and a month, which do not turn while this is asked."""
 FEE = {"currency": "USD", "minor": 3, "schedule": "fidelity-1"}
 
 
@@ -53,7 +55,7 @@ async def story(database):
         state = {
             "freezes": [], "grants": [], "next_grant_no": 3, "recharge": None, "catalogue": None,
             "limits": [1000, None, [50, 90]],
-            "counters": {"": [700, "2000-01-01", 700, to_text(SystemClock().now())[:7], 650]},
+            "counters": {"": [700, "2000-01-01", 700, to_text(CLOCK.now())[:7], 650]},
         }  # fmt: skip
         await ledger.execute(
             "update ledger.accounts set state = $1 where account_id = $2",
@@ -69,7 +71,7 @@ async def story(database):
 @pytest.fixture(scope="module")
 async def ask(database, story):
     async with asyncpg.create_pool(database.dsn("reader"), min_size=1, max_size=2) as pool:
-        queries = Queries(pool, SystemClock(), partitions=3, wait_s=0, nudge=lambda _p: None)
+        queries = Queries(pool, CLOCK, partitions=3, wait_s=0, nudge=lambda _p: None)
 
         async def ask(name, **data):
             raw = orjson.dumps(data)

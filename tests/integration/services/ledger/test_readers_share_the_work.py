@@ -1,7 +1,6 @@
 """Reader processes on real servers, asked over NATS."""
 
-import asyncio
-
+import httpx
 import nats.errors
 import orjson
 import pytest
@@ -15,7 +14,7 @@ from tests.support.database import Database
 from tests.support.log_builder import LogBuilder
 from tests.support.nats import connected
 from tests.support.projecting import connection_of
-from tests.support.services import running
+from tests.support.services import begun, readiness, running
 from tests.support.settings import settings_for
 from tests.support.waiting import until
 
@@ -162,9 +161,14 @@ async def test_it_is_not_ready_while_a_partition_stands_still(database, story, t
         )
     story.grant(story.name, 13)
     await write(database, story)
-    with pytest.raises(AssertionError, match="CheckViolationError"):
-        async with running(reader.serve, settings(database, tmp_path), patience_s=1.0):
-            await asyncio.Event().wait()
+    made = settings(database, tmp_path)
+    async with begun(reader.serve, made), httpx.AsyncClient() as client:
+
+        async def told() -> bool:
+            status, text = await readiness(client, made)
+            return status == 503 and "CheckViolationError" in text
+
+        await until(told)
     async with connection_of(database, "postgres") as superuser:
         await superuser.execute("alter table ledger.entries drop constraint stop")
 

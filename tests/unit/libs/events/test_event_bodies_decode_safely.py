@@ -14,13 +14,13 @@ names = st.sampled_from(list(EVENTS))
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_random_bytes_are_no_event(raw):
     assert isinstance(decode_event(raw), Malformed)
 
 
 @given(names, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_mutated_bytes_never_raise(name, data):
     raw = bytearray(canonical(examples.event(name)))
     for _ in range(data.draw(st.integers(1, 3))):

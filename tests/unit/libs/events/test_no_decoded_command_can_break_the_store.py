@@ -24,13 +24,13 @@ def test_a_full_example_of_every_command_decodes_and_encodes_back(kind):
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_are_malformed(raw):
     assert isinstance(decode_checked(raw), Malformed)
 
 
 @given(kinds, st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_command_with_mutated_bytes_is_malformed_or_within_all_bounds(kind, data):
     raw = bytearray(encode(examples.command(kind)))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -42,7 +42,7 @@ def test_the_reply_to_a_money_command_always_carries_the_balances(name):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_random_bytes_are_no_reply(raw):
     assert isinstance(decode_reply(raw), Malformed)
 

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.connections import HEAD_MAX, BoundedConnection
 from services.gateway.server import listen, serving
+from tests.support.gateway import until
 from tests.support.slow_client import drip, read_slowly
 
 START = b"POST /x HTTP/1.1\r\nhost: a\r\n"
@@ -141,15 +142,6 @@ class TestSlowClients:
         async with connected() as (reader, _):
             assert await read_all(reader) == b""
 
-    async def test_the_time_of_one_head_is_not_that_of_the_next(self):
-        async with connected() as (reader, writer):
-            for _ in range(4):  # each within its time, all together not
-                await drip(writer, b"POST ", pause_s=0.025)
-                writer.write(START[5:] + b"content-length: 0\r\n\r\n")
-                assert b" 200 " in await reader.readline()
-                await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(4)
-
     async def test_a_body_that_goes_on_after_its_answer_ends_the_connection(self):
         async with connected(unread) as (reader, writer):
             writer.write(START + b"content-length: 1000000\r\n\r\n")
@@ -158,13 +150,43 @@ class TestSlowClients:
             await read_all(reader)
             sending.cancel()
 
-    async def test_a_body_that_ends_after_its_answer_keeps_the_connection(self):
+    async def test_a_body_that_ends_after_its_answer_keeps_the_connection(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(BoundedConnection, "linger_s", 60)  # it is not the time that ends it
         async with connected(unread) as (reader, writer):
             for _ in range(2):
                 writer.write(START + b"content-length: 10\r\n\r\n12345")
                 assert b" 429 " in await reader.readline()
                 await reader.readuntil(b"\r\n\r\n")
                 writer.write(b"67890")
+
+
+@pytest.mark.requirement("LIM-2")
+async def test_the_time_of_one_head_is_not_that_of_the_next(monkeypatch: pytest.MonkeyPatch):
+    made: list[BoundedConnection] = []
+    timers: list[asyncio.TimerHandle] = []
+    original = BoundedConnection.connection_made
+
+    def begins(self: BoundedConnection, transport: asyncio.Transport) -> None:
+        made.append(self)
+        original(self, transport)
+
+    monkeypatch.setattr(BoundedConnection, "connection_made", begins)
+    async with connected() as (reader, writer):
+        for _ in range(4):
+            writer.write(b"POST ")
+            await until(lambda: made and made[0]._in_head and made[0]._head)
+            timer = made[0]._head
+            assert timer is not None
+            timers.append(timer)
+            assert [each.cancelled() for each in timers] == [True] * (len(timers) - 1) + [False]
+            writer.write(START[5:] + b"content-length: 0\r\n\r\n")
+            assert b" 200 " in await reader.readline()
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(4)
+    moments = [timer.when() for timer in timers]
+    assert moments == sorted(set(moments)), "each began anew"
 
 
 async def unread(scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,7 +35,7 @@ async def test_before_the_ledger_answers_it_is_not_ready_and_refuses(database, t
 
         await eventually(started)
         ports = json.loads(run_file.read_text())["ports"]
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=30) as http:
             ready = await http.get(f"http://127.0.0.1:{ports['health']}/health/ready")
             assert (ready.status_code, list(ready.json()["problems"])) == (503, ["ledger"])
             answer = await http.post(

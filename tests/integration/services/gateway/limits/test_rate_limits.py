@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 
+from services.gateway import paid
 from simulators.provider.app import RunningProvider
 from tests.support.catalogue import EXAMPLE, NO_LIMITS
 from tests.support.gateway import (
@@ -22,7 +23,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 SOON = 'limits = { requests = 4, per = "60s", concurrent = 2 }'
 LATE = 'limits = { requests = 1, per = "10m", concurrent = 2 }'
 TOML = EXAMPLE.replace(NO_LIMITS, SOON, 1).replace(NO_LIMITS, LATE)
-SETTINGS = {"billing_requests_per_minute": 2, "body_timeout_s": 0.2, "drain_max_s": 0.1}
+SETTINGS = {"billing_requests_per_minute": 2, "drain_max_s": 0.1}
 
 
 def limits_of(answer: httpx.Response) -> tuple[str, ...]:
@@ -245,9 +246,16 @@ async def ends_provider(gateway, ledger, provider, key):
 
 
 async def ends_slow_body(gateway, ledger, provider, key):
-    async with connection(gateway) as (reader, writer):
-        writer.write(head(key, 10))
-        assert b" 408 " in await reader.readline()
+    patient = paid.read_body
+
+    async def read_body(*request, limit, timeout_s):
+        return await patient(*request, limit=limit, timeout_s=0.1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paid, "read_body", read_body)  # of this request alone
+        async with connection(gateway) as (reader, writer):
+            writer.write(head(key, 10))
+            assert b" 408 " in await reader.readline()
 
 
 async def ends_gone_in_body(gateway, ledger, provider, key):

@@ -1,7 +1,7 @@
 """Whatever happens to an account: every grant adds up, and nobody gets more than there was."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from services.ledger.domain.state import Accepted
 from tests.support.credit_lives import Life, Tally, steps
@@ -9,7 +9,7 @@ from tests.support.credit_lives import Life, Tally, steps
 pytestmark = pytest.mark.requirement("CRD-4", "CRD-5", "CRD-7", "PAY-4", "PAY-5")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(steps)
 def test_every_life_conserves_every_grant_and_keeps_within_its_bounds(drawn):
     life, tally = Life(), Tally()
