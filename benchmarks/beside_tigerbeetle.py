@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.installation import Installation
-from benchmarks.rounds import Ours, Round, of_reports, run_load
+from benchmarks.rounds import Ours, Round, of_reports, ratios, run_load
 from benchmarks.tigerbeetle_load import client_module
 from benchmarks.turn import Turn
 
@@ -23,12 +23,10 @@ def measure(installation: Installation, address: str, turn: Turn, rounds: int) -
     for _ in range(rounds):
         made.append(turn.of("tigerbeetle", lambda: _round(address, turn.seconds)))
         made.append(turn(ours, "many", accounts))
-    rates = {
-        s: median(r.per_second for r in made if r.side == s) for s in ("tigerbeetle", "farebox")
-    }
+    rates = {s: [r.per_second for r in made if r.side == s] for s in ("tigerbeetle", "farebox")}
     return {
-        "tigerbeetle_many_ratio": round(rates["farebox"] / rates["tigerbeetle"], 2),
-        "per_second": {side: round(rate) for side, rate in rates.items()},
+        **ratios("tigerbeetle_many", rates["farebox"], rates["tigerbeetle"]),
+        "per_second": {side: round(median(each)) for side, each in rates.items()},
         "client": version("tigerbeetle"),
         "rounds": [asdict(each) for each in made],
     }

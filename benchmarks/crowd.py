@@ -1,8 +1,8 @@
 """Callers on one connection, each of whom asks again as soon as it is answered.
 
 A task and a future for each call would cost more than what is measured: load shares the cores with
-it, as pgbench does, which is a C program. So a caller here is a number, its reply subject ends in
-it, and what one reading of the connection answers is asked anew in one write.
+it, as pgbench does, which is a C program. So a call here is a number that its reply subject ends
+in, and whoever is answered by one reading of the connection asks anew in one write.
 """
 
 import asyncio
@@ -26,29 +26,31 @@ class Crowd(Wire):
         super().__init__(user, password)
         self._mine = b"MSG %b." % self.inbox, b"HMSG %b." % self.inbox
         self._rest = b""
+        self._call = 0
+        self._asked: dict[int, float] = {}
         self._done: asyncio.Future[None] | None = None
 
     async def run(self, callers: int, seconds: float, ask: Ask, wanted: bytes) -> list[float]:
         """Have so many callers ask for so long; the times of all answers, in seconds.
 
-        Raises Void when an answer does not contain `wanted`.
+        Raises Void when an answer does not contain `wanted`, or nobody waits for it.
         """
         self._ask, self._wanted, self._running = ask, wanted, callers
         self._times: list[float] = []
         self._done = asyncio.get_running_loop().create_future()
         self._until = time.perf_counter() + seconds
-        self._began = [0.0] * callers
-        self._transport.write(b"".join([self._next(caller) for caller in range(callers)]))
+        self._transport.write(b"".join([self._next() for _ in range(callers)]))
         await self._done
         return self._times
 
-    def _next(self, caller: int) -> bytes:
+    def _next(self) -> bytes:
         subject, raw = self._ask()
-        self._began[caller] = time.perf_counter()
-        return b"PUB %b %b.%d %d\r\n%b\r\n" % (subject, self.inbox, caller, len(raw), raw)
+        self._call += 1
+        self._asked[self._call] = time.perf_counter()
+        return b"PUB %b %b.%d %d\r\n%b\r\n" % (subject, self.inbox, self._call, len(raw), raw)
 
     def data_received(self, data: bytes) -> None:
-        if self._done is None:
+        if self._done is None or self._done.done():
             super().data_received(data)
             return
         buffer, at, asked = self._rest + data, 0, []
@@ -67,16 +69,16 @@ class Crowd(Wire):
         self._transport.write(b"".join(asked))
 
     def _answered(self, line: bytes, answer: bytes) -> bytes:
-        """Note one answer, with its headers; what its caller says next, which may be nothing."""
-        caller = int(line.split(b" ", 2)[1][len(self.inbox) + 1 :])
+        """Note one answer, with its headers; what is asked next, which may be nothing."""
+        began = self._asked.pop(int(line.split(b" ", 2)[1][len(self.inbox) + 1 :]), None)
         now = time.perf_counter()
-        self._times.append(now - self._began[caller])
-        if self._wanted not in answer:
-            self._fail(Void(answer.decode()))
-        elif now < self._until:
-            return self._next(caller)
-        else:
-            self._left()
+        if began is None or self._wanted not in answer:
+            self._fail(Void(f"not asked for, or not wanted: {answer.decode()}"))
+            return b""
+        self._times.append(now - began)
+        if now < self._until:
+            return self._next()
+        self._left()
         return b""
 
     def _left(self) -> None:

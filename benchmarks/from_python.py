@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.baseline import Baseline
 from benchmarks.installation import Installation
-from benchmarks.rounds import Ours, Round, Void, of_reports, run_load
+from benchmarks.rounds import Ours, Round, Void, of_reports, ratios, run_load
 from benchmarks.turn import Turn
 from benchmarks.usage import Meter
 
@@ -30,15 +30,15 @@ def measure(installation: Installation, turn: Turn, rounds: int) -> dict[str, An
         ]
         made.append(turn(ours, "many", accounts))
     asyncpg = {
-        tasks: median(r.per_second for r in made if (r.side, r.callers) == ("asyncpg", tasks))
+        tasks: [r.per_second for r in made if (r.side, r.callers) == ("asyncpg", tasks)]
         for tasks in TASKS
     }
-    many = median(r.per_second for r in made if r.side == "farebox")
-    best = max(asyncpg, key=lambda tasks: asyncpg[tasks])
+    many = [r.per_second for r in made if r.side == "farebox"]
+    best = [max(of_round) for of_round in zip(*asyncpg.values(), strict=True)]
     return {
-        "asyncpg_many_ratio": round(many / asyncpg[best], 2),
-        "asyncpg_per_s": {tasks: round(rate) for tasks, rate in asyncpg.items()},
-        "many_per_s": round(many),
+        **ratios("asyncpg_many", many, best),
+        "asyncpg_per_s": {tasks: round(median(rates)) for tasks, rates in asyncpg.items()},
+        "many_per_s": round(median(many)),
         "rounds": [asdict(each) for each in made],
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.filling import Scale
 from benchmarks.installation import Installation
-from benchmarks.rounds import Ours, Round
+from benchmarks.rounds import Ours, Round, ratios
 from benchmarks.turn import Turn
 
 ACTIVE = 10_000
@@ -34,11 +34,11 @@ def measure(
         for shape in SHAPES:
             ours, file = sides[shape]
             made.append(turn(ours, shape, file, warm=shape != "uniform"))
-    rates = {s: median(r.per_second for r in made if r.shape == s) for s in SHAPES}
+    rates = {s: [r.per_second for r in made if r.shape == s] for s in SHAPES}
     return {
-        "growth_ratio": round(rates["filled"] / rates["empty"], 2),
-        "growth_uniform_ratio": round(rates["uniform"] / rates["empty"], 2),
-        "per_second": {shape: round(rate) for shape, rate in rates.items()},
+        **ratios("growth", rates["filled"], rates["empty"]),
+        **ratios("growth_uniform", rates["uniform"], rates["empty"]),
+        "per_second": {shape: round(median(each)) for shape, each in rates.items()},
         "scale": {"accounts": scale.accounts, "events": scale.events, "active": ACTIVE},
         "rounds": [asdict(each) for each in made],
     }

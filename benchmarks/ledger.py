@@ -2,8 +2,9 @@
 
 Rules: load comes from separate processes over NATS, one reservation a message; a command counts
 when it was answered Reserved and is in the log; a declined or failed one voids its round; the
-relay runs and must have caught up within 5 s; sides alternate; the medians count; both sides use
-the same server with the same settings, read back from sessions of their roles.
+relay runs and must have caught up within 5 s; sides alternate, and the median of the rounds' own
+ratios counts; both sides use the same server with the same settings, read back from sessions of
+their roles.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from benchmarks.filling import Scale
 from benchmarks.installation import ROOT, Installation, installed
 from benchmarks.parts import CALLERS, PARTS, PROCESSES, Options, run
 from benchmarks.report import table
-from benchmarks.rounds import Ours, Round, Void, added
+from benchmarks.rounds import Ours, Round, Void, added, ratios
 from benchmarks.surroundings import environment
 
 ACCOUNTS = 10_000
@@ -137,7 +138,7 @@ def summary(made: list[Round], floors: list[dict[str, float]]) -> dict[str, Any]
         figures[f"{shape}_baseline_per_s"] = round(median(baseline[best]))
         figures[f"{shape}_per_s"] = round(median(rates("farebox", shape, CALLERS)))
         bests = [max(of_round) for of_round in zip(*baseline.values(), strict=True)]
-        figures |= _ratios(shape, rates("farebox", shape, CALLERS), bests)
+        figures |= ratios(shape, rates("farebox", shape, CALLERS), bests)
         ours = [r for r in made if (r.side, r.shape) == ("farebox", shape)]
         figures[f"{shape}_p50_ms"] = round(median(r.p50_ms or 0 for r in ours), 2)
         figures[f"{shape}_p99_ms"] = round(median(r.p99_ms or 0 for r in ours), 2)
@@ -146,19 +147,7 @@ def summary(made: list[Round], floors: list[dict[str, float]]) -> dict[str, Any]
     least = [f["echo_p50_ms"] + f["commit_p50_ms"] for f in floors]
     figures["reserve_p50_ms"] = round(median(one), 3)
     figures["floor_p50_ms"] = round(median(least), 3)
-    return figures | _ratios("p50", one, least)
-
-
-def _ratios(name: str, ours: list[float], theirs: list[float]) -> dict[str, Any]:
-    """Round beside round, for what slows the machine for a minute slows both sides of a round.
-
-    A ratio of medians may have its two sides from different minutes.
-    """
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return {
-        f"{name}_ratio": round(median(ratios), 2),
-        f"{name}_ratios": [round(ratio, 2) for ratio in ratios],
-    }
+    return figures | ratios("p50", one, least)
 
 
 def side_by_side(rounds: int, seconds: float) -> dict[str, Any]:

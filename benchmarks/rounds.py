@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.installation import ROOT, Installation
@@ -156,3 +157,15 @@ def added(histograms: Iterable[dict[str, int]]) -> dict[str, int]:
     for histogram in histograms:
         total.update(histogram)
     return dict(total)
+
+
+def ratios(name: str, ours: list[float], theirs: list[float]) -> dict[str, Any]:
+    """Round beside round, for what slows the machine for a minute slows both sides of a round.
+
+    A ratio of medians may have its two sides from different minutes.
+    """
+    each = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return {
+        f"{name}_ratio": round(median(each), 2),
+        f"{name}_ratios": [round(ratio, 2) for ratio in each],
+    }

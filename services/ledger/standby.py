@@ -106,11 +106,12 @@ class Standby:
         asked = self._clock.monotonic()
         answered = self._nc.is_connected and await self._answers()
         now = self._clock.monotonic()
-        slept = now - self._last_look > self._patience_s
+        slept = now - self._last_look > self._patience_s or now - asked > 2 * self._poll_s
         self._last_look = now
         if slept or answered or not self._nc.is_connected:
             # Silence counts only while we ourselves were awake and connected: who is stopped
-            # between a ping and its answer finds his own time-out first when he wakes.
+            # between a ping and its answer finds his own time-out first when he wakes, and it
+            # came later than it should.
             self._silent_since = None
             return
         if self._silent_since is None:

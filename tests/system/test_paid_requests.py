@@ -253,8 +253,8 @@ async def test_a_revoked_key_is_refused_by_the_ledger_at_once_and_by_each_gatewa
 
 
 @pytest.mark.requirement("ACC-5")
-async def test_a_revocation_can_be_heard_by_every_gateway_within_its_second(farebox):
-    """The quickest of five: a machine that stands still for a moment proves nothing, five do."""
+async def test_most_revocations_are_heard_by_every_gateway_within_a_second(farebox):
+    """Most of five: one moment in which the machine stands still proves nothing, three do."""
     took = []
     for number in range(5):
         customer = await farebox.customer(DOLLAR)
@@ -271,7 +271,7 @@ async def test_a_revocation_can_be_heard_by_every_gateway_within_its_second(fare
         await until(forgotten)
         took.append(time.monotonic() - began)
         assert [(await farebox.chat(g, customer)).status_code for g in GATEWAYS] == [401, 401]
-    assert min(took) < 1
+    assert sorted(took)[2] < 1, took
 
 
 @pytest.mark.requirement("ACC-5")

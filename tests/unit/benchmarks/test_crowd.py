@@ -64,9 +64,11 @@ async def test_every_answer_counts_once_however_it_is_cut(headers: list[bool], c
     for start, end in pairwise(edges):
         talk.crowd.data_received(wire[start:end])
     assert b"PONG\r\n" in talk.server.written
-    assert talk.server.asked() == asked, "each asks again, once"
+    anew = talk.server.asked()
+    assert len(anew) == 3, "each asks again, once"
+    assert not {*anew} & {*asked}
     talk.crowd._until = 0
-    for to in asked:
+    for to in anew:
         talk.crowd.data_received(answer(to, GOOD, headers=False))
     assert len(await talk.task) == 6
     assert talk.server.asked() == [], "nobody asks after the end"
@@ -77,6 +79,17 @@ async def test_another_answer_makes_the_round_void():
     await asyncio.sleep(0)
     talk.crowd.data_received(answer(talk.server.asked()[0], b'{"reply":"Declined"}', headers=True))
     with pytest.raises(Void, match="Declined"):
+        await talk.task
+
+
+async def test_an_answer_that_comes_twice_makes_the_round_void():
+    """It would count as a command, and one that was asked at the end would not: both would fit."""
+    talk = Talk(callers=1, seconds=60)
+    await asyncio.sleep(0)
+    [asked] = talk.server.asked()
+    for _ in range(2):
+        talk.crowd.data_received(answer(asked, GOOD, headers=True))
+    with pytest.raises(Void, match="not asked"):
         await talk.task
 
 

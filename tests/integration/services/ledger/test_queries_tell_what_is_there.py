@@ -144,7 +144,7 @@ async def test_a_balance_asked_for_a_later_position_waits_for_it(ask, story, dat
 async def test_a_position_that_does_not_come_is_not_waited_for_longer(ask, story):
     before = time.monotonic()
     told = await ask("balance", {"account_id": story.name, "min_position": 10**9}, wait_s=0.2)
-    assert time.monotonic() - before >= 0.2
+    assert 0.2 <= time.monotonic() - before < 15
     assert told["position"] < 10**9
 
 

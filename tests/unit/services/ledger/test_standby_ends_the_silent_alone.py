@@ -68,3 +68,7 @@ async def test_a_standby_that_was_stopped_while_it_listened_asks_again(slept: fl
     """Its own time-out is what it finds first when it wakes; the answer lies behind it."""
     assert await Place(slept).watched() == 0
     assert await Place(POLL_S, POLL_S, slept, POLL_S).watched() == 0
+
+
+async def test_several_stops_shorter_than_the_patience_are_no_silence_either():
+    assert await Place(*[PATIENCE_S / 2] * 5).watched() == 0
