@@ -17,7 +17,6 @@ SUPERUSER = "postgres"
 DEFAULTS: Mapping[str, str] = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
-    "wal_compression": "on",
     "max_connections": "200",
     "tcp_keepalives_idle": "10",
 }
