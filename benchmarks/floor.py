@@ -3,8 +3,8 @@
     python -m benchmarks.floor echo --url …
     python -m benchmarks.floor measure --url … --seconds 3
 
-Both ends of the echo speak the wire by themselves, as cheaply as load does. The commit is asyncpg's,
-a prepared statement awaited: what a service in Python cannot go below, not what a C program can.
+Both ends of the echo speak the wire by themselves, as cheaply as load does. The commit is that of
+asyncpg, a prepared statement awaited: what a service in Python cannot go below, not a C program.
 """
 
 import argparse
