@@ -177,7 +177,13 @@ async def test_a_stream_without_a_cap_is_extended_while_it_runs(farebox, provide
     script(provider, words=250, word_bytes=40, hold_after_chunks=240)
     asking = asyncio.create_task(farebox.chat("gateway-1", customer, stream=True))
     await until(lambda: farebox.events(customer.account, "ReservationExtended"))
-    provider.record.release()
+
+    async def answered():
+        """The extension may come before the stream is held: what is held later goes on too."""
+        provider.record.release()
+        return asking.done()
+
+    await until(answered)
     answer = await asking
     assert answer.content.endswith(b"data: [DONE]\n\n")
     left = await farebox.settled(customer)
