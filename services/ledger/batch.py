@@ -29,7 +29,7 @@ from services.ledger.domain.state import (
     Reservation,
     State,
 )
-from services.ledger.named import NEED_LOTS, named_reservation, start_key
+from services.ledger.named import NEED_LOTS, PLAIN, is_derived, named_reservation, start_key
 from services.ledger.store import CommandRow, Slot
 from services.ledger.working_set import PRINT_BYTES, Overlay, WorkingSet, remember
 
@@ -61,6 +61,9 @@ class Loaded(NamedTuple):
     """Of ids that are derived: the account that opened a reservation by it."""
 
 
+NOTHING = Loaded({}, {}, {}, {}, {})
+
+
 class Log(NamedTuple):
     """Where the log of this partition ends, and which history it belongs to."""
 
@@ -72,15 +75,23 @@ class Log(NamedTuple):
 class Batch:
     """Decides commands one after the other; `columns`, `replies` and `overlay` are the outcome."""
 
-    def __init__(self, working: WorkingSet, loaded: Loaded, log: Log, now: Moment) -> None:
-        self.overlay = Overlay(working)
-        self.overlay.at(now.text)
+    def __init__(
+        self,
+        working: WorkingSet,
+        loaded: Loaded,
+        log: Log,
+        now: Moment,
+        under: Overlay | None = None,
+    ) -> None:
+        self.overlay = Overlay(working, under)
         self.loaded = loaded
         self.log = log
-        self.now = now
+        self.at(now)
         self.position = log.position
         self.columns = Columns()
         self.replies: list[tuple[str, bytes]] = []
+        self.decided = 0
+        """How many commands were run."""
         self.refused: list[CommandKey] = []
         """Commands that were not accepted: the log is asked for them before they are answered."""
         self._keys: dict[str, tuple[str, Event | None, int]] = {}
@@ -88,11 +99,33 @@ class Batch:
         """Holds opened in this batch as their event says, and where that stands."""
         self._lots = LotChanges()
 
+    def following(self) -> "Batch":
+        """An empty batch that stands on this one, whose append has not ended."""
+        end = self.log._replace(position=self.position)
+        return Batch(self.overlay.base, NOTHING, end, self.now, self.overlay)
+
+    def at(self, now: Moment) -> None:
+        """Decide what comes from here on at this moment."""
+        self.now = now
+        self.overlay.at(now.text)
+
     def run(self, pending: Pending) -> None:
         """Decide one command; an earlier acceptance of the same command answers it instead."""
         reply = self._repeat(pending) or self._decide(pending)
+        self.decided += 1
         if pending.reply_to is not None:
             self.replies.append((pending.reply_to, reply))
+
+    def knows(self, pending: Pending) -> bool:
+        """Whether this command may be decided with what is in memory, and without a look-up."""
+        command, overlay = pending.command, self.overlay
+        if command.kind not in PLAIN or overlay.slot(command.account_id) is None:
+            return False
+        res = named_reservation(command)
+        if res is None:
+            return not is_derived(command)
+        held = overlay.reservation(res)
+        return held is not None and held.account_id == command.account_id
 
     def finish(self) -> None:
         """Write the final row of each account and key that changed: one row each."""

@@ -19,6 +19,8 @@ class CommandQueue:
         self._expiries: deque[tuple[float, Pending]] = deque()
         self._closing = 0
         self._wake = asyncio.Event()
+        self.listener: Callable[[], None] | None = None
+        """Told when a command is queued, while somebody would take it at once."""
 
     def __len__(self) -> int:
         return len(self._commands)
@@ -32,23 +34,36 @@ class CommandQueue:
         if pending.command.kind in CLOSES:
             self._closing += 1
         self._wake.set()
+        if self.listener is not None:
+            self.listener()
+
+    def first(self) -> Pending | None:
+        """The command whose turn it is, None when none waits."""
+        return self._commands[0] if self._commands else None
+
+    def pop(self) -> Pending:
+        """Take the command whose turn it is; IndexError when none waits."""
+        pending = self._commands.popleft()
+        if pending.command.kind in CLOSES:
+            self._closing -= 1
+        return pending
 
     def put_expiry(self, pending: Pending) -> None:
         self._expiries.append((self._monotonic(), pending))
         self._wake.set()
 
-    def take(self) -> list[Pending]:
+    def take(self, taken: int = 0) -> list[Pending]:
         """The next batch: commands in their order, then expiries if nothing is about to close.
+
+        `taken`: how many commands of the batch were popped before.
 
         Expiries come last, so a Settle of the same batch beats them. While more Settles wait than
         fit into a batch expiries wait too, though not for ever.
         """
         batch: list[Pending] = []
-        while self._commands and len(batch) < self.ceiling:
-            pending = self._commands.popleft()
-            if pending.command.kind in CLOSES:
-                self._closing -= 1
-            batch.append(pending)
+        room = self.ceiling - taken
+        while self._commands and len(batch) < room:
+            batch.append(self.pop())
         if self._expiries and (self._closing == 0 or self._impatient()):
             due = min(EXPIRIES_A_BATCH, len(self._expiries))
             batch.extend(self._expiries.popleft()[1] for _ in range(due))

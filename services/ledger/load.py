@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from libs.events.commands import Clawback, ReverseClawback
 from libs.events.ids import partition_stream
 from services.ledger.answers import Recorded
-from services.ledger.batch import Loaded, Pending
+from services.ledger.batch import NOTHING, Loaded, Pending
 from services.ledger.command_key import CommandKey, key_of
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.pasts import ended
@@ -16,7 +16,6 @@ from services.ledger.working_set import WorkingSet
 
 Named = tuple[str, str]
 """(account_id, res)."""
-NOTHING = Loaded({}, {}, {}, {}, {})
 ENDS = {
     "ExpireReservation": "ReservationExpired",
     "Release": "CreditsReleased",

@@ -8,6 +8,8 @@ NAME_RESERVATIONS = frozenset(
 )
 VERSION, DERIVED = len("req_") + 12, "8"
 """Where the version of a reservation's uuid stands, and that of a uuid made from a hash."""
+PLAIN = frozenset({"Reserve", "Extend", "Settle", "Release", "Attach", "Detach"})
+"""What needs its account, and an open hold at most."""
 NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
 
 

@@ -9,6 +9,7 @@ from services.ledger.deadlines import Deadlines
 from services.ledger.domain.catalogues import (
     NONE,
     NOTHING_IN_FORCE,
+    InForce,
     Terms,
     evolve_published,
     in_force,
@@ -101,15 +102,21 @@ def _evict(entries: dict[K, V], limit: int) -> None:
 
 
 class Overlay:
-    """The changes of one batch. Thrown away when its append fails."""
+    """The changes of one batch. Thrown away when its append fails.
 
-    def __init__(self, base: WorkingSet) -> None:
+    `under` are those of the batch before it, as long as that one is not merged into `base`.
+    """
+
+    def __init__(self, base: WorkingSet, under: "Overlay | None" = None) -> None:
         self.base = base
+        self.under = under
         self.accounts: dict[str, Slot] = {}
         self.opened: dict[str, Reservation] = {}
         self.closed: dict[str, Past] = {}
         self.commands: dict[CommandKey, Remembered] = {}
-        self.terms, self.in_force, self.stream = base.terms, base.in_force, base.stream
+        self.terms: Terms = under.terms if under else base.terms
+        self.in_force: InForce = under.in_force if under else base.in_force
+        self.stream: Slot = under.stream if under else base.stream
 
     def at(self, now: str) -> None:
         """See which catalogues are in force at the moment of the batch."""
@@ -123,15 +130,27 @@ class Overlay:
         self.stream = self.accounts.pop(own)
 
     def slot(self, account_id: str) -> Slot | None:
-        return self.accounts.get(account_id) or self.base.accounts.get(account_id)
+        found = self.accounts.get(account_id)
+        if found is None and self.under is not None:
+            found = self.under.accounts.get(account_id)
+        return found or self.base.accounts.get(account_id)
 
     def remembered(self, key: CommandKey) -> Remembered | None:
-        return self.commands.get(key) or self.base.commands.get(key)
+        found = self.commands.get(key)
+        if found is None and self.under is not None:
+            found = self.under.commands.get(key)
+        return found or self.base.commands.get(key)
 
     def reservation(self, res: str) -> Reservation | None:
+        under = self.under
         if res in self.closed:
             return None
-        return self.opened.get(res) or self.base.reservations.get(res)
+        found = self.opened.get(res)
+        if found is None and under is not None:
+            if res in under.closed:
+                return None
+            found = under.opened.get(res)
+        return found or self.base.reservations.get(res)
 
     def open(self, reservation: Reservation) -> None:
         self.opened[reservation.res] = reservation

@@ -17,8 +17,9 @@ from libs.runtime.clock import Clock
 from libs.runtime.faults import fault
 from libs.runtime.metrics import counter
 from libs.runtime.positions import Incarnation
+from services.ledger.ahead import Ahead
 from services.ledger.answers import unwritten
-from services.ledger.batch import Batch, Log, Pending
+from services.ledger.batch import NOTHING, Batch, Log, Pending
 from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
@@ -87,6 +88,7 @@ class Writer:
         self._committed = committed
         self._room = 0
         self._doubtful = DOUBTFUL
+        self._ahead = Ahead(queue, self.moment)
         self._wanted: Incarnation | None = None
 
     async def take_over(self) -> None:
@@ -107,19 +109,26 @@ class Writer:
 
     async def run(self, drained: asyncio.Event) -> None:
         """Work until the intake is closed (then wake the queue) and the queue is empty."""
-        while not (drained.is_set() and self.queue.empty):
+        while not (drained.is_set() and self.queue.empty and self._ahead.empty):
             if self._wanted is not None:
+                self._ahead.forget()
                 await self._begin(self._wanted)
                 self._wanted = None
-            if self.queue.empty:
+            if self.queue.empty and self._ahead.empty:
                 await self.queue.wait()
                 continue
-            await self.step(self.queue.take())
+            taken, begun = self._ahead.take()
+            await self.step([*taken, *self.queue.take(len(taken))], begun)
 
-    async def step(self, pendings: Sequence[Pending]) -> None:
-        """One batch: all of it committed and answered, or each command found its own answer."""
+    async def step(self, pendings: Sequence[Pending], begun: Batch | None = None) -> None:
+        """One batch: all of it committed and answered, or each command found its own answer.
+
+        `begun`: a batch at the log's end in which the first of the commands are decided already.
+        """
+        if begun is None:
+            self._ahead.forget()  # what was decided stands on another end of the log
         try:
-            await self._process(pendings)
+            await self._process(pendings, begun)
         except asyncpg.PostgresError as error:
             if not is_definite(error, self.store.connection):
                 raise NotLeading(f"the outcome of an append is unknown: {error!r}") from error
@@ -156,32 +165,35 @@ class Writer:
 
     def now(self) -> Moment:
         """max(clock, last occurred_at): the log's time never runs backwards."""
-        at = max(self.clock.now(), self.last_at)
+        return self.moment(self.last_at)
+
+    def moment(self, not_before: datetime) -> Moment:
+        """The ledger's time, which never runs backwards from there."""
+        at = max(self.clock.now(), not_before)
         return Moment(at, to_text(at))
 
-    async def _process(self, pendings: Sequence[Pending], *, look_first: bool = False) -> None:
+    async def _process(
+        self, pendings: Sequence[Pending], begun: Batch | None, *, look_first: bool = False
+    ) -> None:
         look_first = look_first or self._doubtful > 0
         self._doubtful = max(0, self._doubtful - 1)
-        batch, proven = await self._decided(pendings, look_first=look_first)
+        begun = None if look_first else begun
+        batch, proven = await self._decided(pendings, begun, look_first=look_first)
         written = batch.columns.events
         if written:
             batch.finish()
             try:
-                await self.store.append(batch.columns)
+                await self._append(batch)
             except asyncpg.UniqueViolationError as error:
                 if look_first or not is_repeat(error):
                     raise
                 self._doubtful = DOUBTFUL
-                return await self._process(pendings, look_first=True)
-            fault("after_append")
-            self.position = batch.position
-            self.last_at = batch.now.at
-            batches.inc()
-            committed_events.inc(len(written))
+                return await self._process(pendings, None, look_first=True)
         elif not proven:
             # A zombie's decisions must not leave either: prove that the lock still lives.
             await self.store.still_leads()
         self.working.merge(batch.overlay)
+        self._ahead.merged()
         if written:
             await self._committed(written)
         await self._reply(batch.replies, batch.now.text)
@@ -190,8 +202,25 @@ class Writer:
             await self._ensure_room()
         return None
 
+    async def _append(self, batch: Batch) -> None:
+        """Append a batch, while commands that came meanwhile are decided on top of it."""
+        if self._doubtful == 0 and self._wanted is None:
+            self._ahead.start(batch)
+        try:
+            await self.store.append(batch.columns)
+        except BaseException:
+            self._ahead.forget()
+            raise
+        finally:
+            self._ahead.stop()
+        fault("after_append")
+        self.position = batch.position
+        self.last_at = batch.now.at
+        batches.inc()
+        committed_events.inc(len(batch.columns.events))
+
     async def _decided(
-        self, pendings: Sequence[Pending], *, look_first: bool
+        self, pendings: Sequence[Pending], begun: Batch | None, *, look_first: bool
     ) -> tuple[Batch, bool]:
         """The batch decided, and whether a statement has succeeded since its last decision.
 
@@ -203,10 +232,13 @@ class Writer:
         looked = looked if look_first else set()
         known = await self.store.commands(list(looked)) if looked else {}
         while True:
-            loaded = await load(self.store, self.working, pendings, known)
-            end = Log(self.store.partition, self.incarnation, self.position)
-            batch = Batch(self.working, loaded, end, self.now())
-            for pending in pendings:
+            batch = begun or self._new_batch()
+            if batch.log.position != self.position:
+                raise AssertionError(f"begun at {batch.log.position}, not at {self.position}")
+            rest = pendings[batch.decided :]
+            batch.loaded = await load(self.store, self.working, rest, known)
+            batch.at(self.moment(batch.now.at))
+            for pending in rest:
                 batch.run(pending)
             refused = [key for key in batch.refused if key not in looked]
             if not refused:
@@ -215,7 +247,11 @@ class Writer:
             found = await self.store.commands(refused)
             if not found:
                 return batch, True
-            known = {**known, **found}
+            known, begun = {**known, **found}, None
+
+    def _new_batch(self) -> Batch:
+        end = Log(self.store.partition, self.incarnation, self.position)
+        return Batch(self.working, NOTHING, end, self.now())
 
     async def _one_by_one(self, pendings: Sequence[Pending], error: asyncpg.PostgresError) -> None:
         """A definite failure: forget the cache, then each alone, so that only the culprit fails."""
@@ -234,7 +270,7 @@ class Writer:
 
     async def refuse_waiting(self) -> None:
         """Answer Busy to all that is queued; whoever leads next decides it."""
-        while pendings := self.queue.take():
+        while pendings := [*self._ahead.take()[0], *self.queue.take()]:
             await self._answer_all(pendings, "Busy", BUSY)
 
     async def _answer_all(

@@ -15,7 +15,7 @@ from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
 from services.ledger.expiry import Expiry
 from services.ledger.working_set import WorkingSet
-from services.ledger.writer import NotLeading, Writer
+from services.ledger.writer import DOUBTFUL, NotLeading, Writer
 from tests.seeded.database import Database, Session
 from tests.seeded.wire import Wire
 
@@ -112,6 +112,7 @@ class Cluster:
             committed=committed,
         )  # fmt: skip
         await writer.take_over()
+        writer._doubtful = self.rng.choice((0, 5, DOUBTFUL))
         expiry = Expiry(writer, queue, SETTINGS)
         self.wire.trace(name, "leads from", writer.position, "skew", clock.skew_s)
 
