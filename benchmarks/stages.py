@@ -24,14 +24,15 @@ from libs.events.subjects import LEDGER_NOW_HEADER
 from libs.events.times import to_text
 from libs.runtime.joined import joined_lines
 from services.ledger.app import collect_rarely
-from services.ledger.batch import Batch, Log
+from services.ledger.batch import Batch
+from services.ledger.bodies import Log
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.catalogues import Term
 from services.ledger.domain.state import Account, Grant, Key, Moment
 from services.ledger.intake import Intake
-from services.ledger.load import NOTHING
+from services.ledger.loaded import NOTHING
 from services.ledger.settings import LedgerSettings
-from services.ledger.store import NO_STREAM, Slot
+from services.ledger.slot import EMPTY, Slot
 from services.ledger.working_set import WorkingSet
 
 PASSES = 5
@@ -42,7 +43,7 @@ class Bench:
         self.batch_size = batch
         self.settings = LedgerSettings.model_construct(busy_above=10**9, busy_all_above=10**9)
         self.working = WorkingSet(10**6, 100_000)
-        self.working.know({CATALOGUE: Term("")}, NO_STREAM)
+        self.working.know({CATALOGUE: Term("")}, EMPTY)
         made, heads = Reserves(), []
         for _ in range(accounts):
             account, key = fresh_id(), fresh_id()

@@ -21,8 +21,8 @@ DOMAIN = (
     "keys", "notes", "pasts", "recharge", "refunds", "reservations", "spending", "state",
 )  # fmt: skip
 LEDGER = (
-    "ahead", "answers", "batch", "cold", "columns", "command_key", "command_queue", "deadlines",
-    "intake", "snapshots", "working_set",
+    "ahead", "answers", "batch", "bodies", "cold", "columns", "command_key", "command_queue",
+    "deadlines", "intake", "loaded", "pending", "slot", "snapshots", "working_set",
 )  # fmt: skip
 EVENTS = (
     "caller_ids", "codec", "command_rules", "fingerprints", "ids", "money", "subjects", "times",

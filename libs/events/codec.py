@@ -41,6 +41,7 @@ def _one_of(models: Iterable[Any], tag: str) -> TypeAdapter[Any]:
 
 
 _commands: Final[TypeAdapter[Command]] = _one_of(COMMANDS.values(), "kind")
+_read_command: Final = _commands.validator.validate_json  # spares a call in Python a command
 _events: Final[TypeAdapter[Event]] = _one_of(EVENTS.values(), "type")
 _envelopes: Final = TypeAdapter(UnknownEvent)
 _replies: Final = TypeAdapter(Reply)
@@ -51,7 +52,7 @@ def decode_command(raw: bytes) -> Command | Malformed:
     if len(raw) > MAX_MESSAGE and not _may_be_long(raw):
         return Malformed(f"message of {len(raw)} bytes, at most {MAX_MESSAGE}")
     try:
-        command = _commands.validate_json(raw)
+        command: Command = _read_command(raw)
     except ValidationError as error:
         return Malformed(_first_problem(error))
     problem = _absent(command) or caller_id_problem(command) or rule_problem(command)

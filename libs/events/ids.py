@@ -82,7 +82,7 @@ def partition_of(account_id: str, partitions: int) -> int:
     """
     account = _ID.fullmatch(account_id)
     if account is not None and account[1] == "acct":
-        return zlib.crc32(bytes.fromhex(account[2])) % partitions
+        return partition_of_bytes(bytes.fromhex(account[2]), partitions)
     stream = _STREAM.fullmatch(account_id)
     if stream is None:
         raise ValueError(f"not an account id: {account_id[:64]!r}")
@@ -90,6 +90,11 @@ def partition_of(account_id: str, partitions: int) -> int:
     if partition >= partitions:
         raise ValueError(f"{account_id} is not one of {partitions} partitions")
     return partition
+
+
+def partition_of_bytes(account: bytes, partitions: int) -> int:
+    """The partition of an account by the 16 bytes of its uuid."""
+    return zlib.crc32(account) % partitions
 
 
 def partition_stream(partition: int) -> str:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from services.ledger.batch import Batch, Pending
+from services.ledger.batch import Batch
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
+from services.ledger.pending import Pending
 
 CHUNK = 32
 """Commands decided before the event loop may turn: a few milliseconds at most."""
@@ -62,7 +63,7 @@ class Ahead:
         if self._error is not None:
             raise self._error
         pendings, batch = self._pendings, self._batch
-        self._pendings, self._batch = [], None
+        self._pendings, self._batch, self._queue.ahead = [], None, 0
         return pendings, batch
 
     def _nudge(self) -> None:
@@ -94,5 +95,6 @@ class Ahead:
             if len(self._pendings) >= self._queue.ceiling or not batch.knows(pending):
                 return False
             self._pendings.append(self._queue.pop())
+            self._queue.ahead += 1
             batch.run(pending)
         return True

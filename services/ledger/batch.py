@@ -2,16 +2,15 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from hashlib import sha256
-from typing import NamedTuple, cast
+from typing import cast
 
 import orjson
 
 from libs.events.commands import Command, PublishCatalogue
 from libs.events.events import TYPE_CODES
-from libs.events.upcasters import NEWEST
-from services.ledger.answers import Recorded, accepted, refused, unwritten
-from services.ledger.cold import CHANGING, LotChanges, Lots
+from services.ledger.answers import accepted, refused, unwritten
+from services.ledger.bodies import BodyTooLarge, Log, chained
+from services.ledger.cold import CHANGING, LotChanges
 from services.ledger.columns import Columns, bare
 from services.ledger.command_key import CommandKey, key_columns
 from services.ledger.domain.catalogues import decide_publish
@@ -29,47 +28,13 @@ from services.ledger.domain.state import (
     Reservation,
     State,
 )
+from services.ledger.loaded import NOTHING, Loaded
 from services.ledger.named import NEED_LOTS, PLAIN, is_derived, named_reservation, start_key
-from services.ledger.store import CommandRow, Slot
+from services.ledger.pending import Pending
+from services.ledger.slot import EMPTY, Slot
 from services.ledger.working_set import PRINT_BYTES, Overlay, WorkingSet, remember
 
 log = logging.getLogger(__name__)
-
-EMPTY = Slot(None, 0, bytes(32), 0)
-
-BODY_MAX = 16 * 1024
-"""Bytes of an event's body (design: fixed before the first event)."""
-
-
-class Pending(NamedTuple):
-    """A decoded command and where its reply goes (None: nobody waits)."""
-
-    command: Command
-    key: CommandKey
-    fingerprint: bytes
-    reply_to: str | None
-
-
-class Loaded(NamedTuple):
-    """What the load step found in the database for a batch."""
-
-    commands: dict[CommandKey, CommandRow]
-    events: dict[int, Recorded]
-    pasts: dict[tuple[str, str], Past]
-    lots: Lots
-    owners: dict[str, str]
-    """Of ids that are derived: the account that opened a reservation by it."""
-
-
-NOTHING = Loaded({}, {}, {}, {}, {})
-
-
-class Log(NamedTuple):
-    """Where the log of this partition ends, and which history it belongs to."""
-
-    partition: int
-    incarnation: int
-    position: int
 
 
 class Batch:
@@ -99,10 +64,14 @@ class Batch:
         """Holds opened in this batch as their event says, and where that stands."""
         self._lots = LotChanges()
 
+    @property
+    def end(self) -> Log:
+        """Where the log ends once this batch is appended."""
+        return Log(self.log.partition, self.log.incarnation, self.position)
+
     def following(self) -> "Batch":
         """An empty batch that stands on this one, whose append has not ended."""
-        end = self.log._replace(position=self.position)
-        return Batch(self.overlay.base, NOTHING, end, self.now, self.overlay)
+        return Batch(self.overlay.base, NOTHING, self.end, self.now, self.overlay)
 
     def at(self, now: Moment) -> None:
         """Decide what comes from here on at this moment."""
@@ -200,7 +169,7 @@ class Batch:
         if not decision.events:
             raise AssertionError(f"{command.kind} accepted without an event")
         try:
-            bodies = self._bodies(command, slot, decision.events)
+            bodies = chained(command, slot, decision.events, self.end)
         except BodyTooLarge as error:
             return self._malformed(pending, str(error))
         return self._accept(pending, slot, decision, bodies)
@@ -233,7 +202,7 @@ class Batch:
         if isinstance(outcome, Declined):
             return self._refuse(pending, outcome)
         made = Accepted((outcome,), State())
-        bodies = self._bodies(command, overlay.stream, made.events)
+        bodies = chained(command, overlay.stream, made.events, self.end)
         reply = self._accept(pending, overlay.stream, made, bodies)
         overlay.publish(outcome, command.account_id)
         self.columns.publish(command.data, overlay.terms, self.position)
@@ -303,39 +272,6 @@ class Batch:
         reply = orjson.dumps(answer)
         self.overlay.commands[pending.key] = remember(pending.fingerprint, reply)
         return reply
-
-    def _bodies(
-        self, command: Command, slot: Slot, events: tuple[Event, ...]
-    ) -> list[tuple[bytes, bytes]]:
-        """The canonical bytes of the events, chained, and their hashes."""
-        head, made = slot.head, []
-        for offset, event in enumerate(events, start=1):
-            raw = orjson.dumps(
-                {
-                    "account_id": event.account_id,
-                    "causation": command.causation,
-                    "command_id": command.caller_id,
-                    "correlation_id": command.correlation_id,
-                    "data": event.data,
-                    "incarnation": self.log.incarnation,
-                    "occurred_at": event.occurred_at,
-                    "partition": self.log.partition,
-                    "position": self.position + offset,
-                    "prev": head.hex(),
-                    "traceparent": command.traceparent,
-                    "type": event.type,
-                    "type_version": NEWEST[event.type],
-                    "version": slot.version + offset,
-                },
-                option=orjson.OPT_SORT_KEYS,
-            )
-            if len(raw) > BODY_MAX:
-                raise BodyTooLarge(
-                    f"{event.type} would have {len(raw)} bytes, {BODY_MAX} are allowed"
-                )
-            head = sha256(raw).digest()
-            made.append((raw, head))
-        return made
 
     def _opened(self, event: Event, state: State, position: int) -> None:
         if state.reservation is None:
@@ -413,7 +349,3 @@ EFFECTS: Mapping[str, Callable[[Batch, Event, State, int], None]] = {
     "KeyRevoked": Batch._revoked,  # noqa: SLF001
 }
 """What an event changes beside its account: reservations, keys, fees, lots."""
-
-
-class BodyTooLarge(ValueError):
-    """An event would exceed BODY_MAX; its command is refused alone."""

@@ -205,20 +205,20 @@ class Columns:
         callers, kinds, owners, firsts, counts, prints = transposed(self.commands, 6)
         opened, holders, places, deadlines, amounts, states = transposed(self.opened, 6)
         arguments = [
-            *(literal(values) for values in (positions, accounts, versions, types)),
+            *(literal(positions), words(accounts), literal(versions), literal(types)),
             *joined(bodies),
             b"".join(hashes),
-            *(literal(values) for values in (callers, kinds, owners, firsts, counts)),
+            *(words(callers), literal(kinds), words(owners), literal(firsts), literal(counts)),
             b"".join(prints),
-            *(literal(values) for values in (opened, holders, places, deadlines, amounts)),
+            *(words(opened), words(holders), literal(places), words(deadlines), literal(amounts)),
             *joined(states),
-            literal(self.closed),
+            words(self.closed),
         ]
         ids, units, plans, statuses, *balances, heads, armed, expiries, states = transposed(
             self.accounts, 12
         )
         arguments += [
-            literal(ids),
+            words(ids),
             *(literal(values) for values in balances),
             b"".join(heads),
             literal(armed),
@@ -257,11 +257,12 @@ def literal(values: Iterable[object]) -> str:
 
     None of them holds a character that would need quoting.
     """
-    return f"{{{','.join(map(_element, values))}}}"
+    return f"{{{','.join(['null' if value is None else str(value) for value in values])}}}"
 
 
-def _element(value: object) -> str:
-    return "null" if value is None else str(value)
+def words(values: Iterable[str]) -> str:
+    """The same of texts, all of which are there."""
+    return f"{{{','.join(values)}}}"
 
 
 def joined(parts: Sequence[bytes]) -> tuple[bytes, str, str]:

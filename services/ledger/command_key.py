@@ -3,7 +3,7 @@
 from typing import NewType
 
 from libs.events.commands import KIND_CODES, Command
-from libs.events.ids import caller_bytes, stream_uuid
+from libs.events.ids import caller_bytes, partition_of_bytes, partition_stream, stream_uuid
 
 CommandKey = NewType("CommandKey", bytes)
 """16 bytes of the caller, 2 of the kind, 16 of the account: two commands of one kind, caller and
@@ -14,6 +14,13 @@ _KINDS = {kind: code.to_bytes(2) for kind, code in KIND_CODES.items()}
 
 def command_key(command: Command) -> CommandKey:
     return key_of(command.caller_id, command.kind, command.account_id)
+
+
+def is_of_partition(command: Command, key: CommandKey, partition: int, partitions: int) -> bool:
+    """Whether a command's account, or stream, is of a partition; its bytes end the key."""
+    if command.account_id.startswith("acct_"):
+        return partition_of_bytes(key[-16:], partitions) == partition
+    return command.account_id == partition_stream(partition)
 
 
 def key_of(caller_id: str, kind: str, account_id: str) -> CommandKey:

@@ -2,7 +2,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from services.ledger.batch import Pending
+from services.ledger.pending import Pending
 
 CLOSES = {"Settle", "Release"}
 EXPIRIES_A_BATCH = 50
@@ -21,9 +21,11 @@ class CommandQueue:
         self._wake = asyncio.Event()
         self.listener: Callable[[], None] | None = None
         """Told when a command is queued, while somebody would take it at once."""
+        self.ahead = 0
+        """Commands that were taken early and wait for their batch elsewhere."""
 
     def __len__(self) -> int:
-        return len(self._commands)
+        return len(self._commands) + self.ahead
 
     @property
     def empty(self) -> bool:

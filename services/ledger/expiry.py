@@ -22,10 +22,10 @@ from libs.events.fingerprints import fingerprint
 from libs.events.times import to_text
 from libs.runtime.errors import DatabaseUnavailable
 from libs.runtime.metrics import counter
-from services.ledger.batch import Pending
 from services.ledger.command_key import command_key
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Reservation
+from services.ledger.pending import Pending
 from services.ledger.settings import LedgerSettings
 from services.ledger.statements import load
 from services.ledger.writer import Writer

@@ -18,10 +18,10 @@ from libs.events.fingerprints import fingerprint
 from libs.events.ids import caller_bytes, partition_stream, stream_uuid
 from libs.runtime.database import Connection, Pool
 from libs.runtime.positions import Incarnation
-from services.ledger.batch import Log
+from services.ledger.bodies import Log
 from services.ledger.domain.state import Moment
+from services.ledger.slot import Slot
 from services.ledger.statements import load
-from services.ledger.store import Slot
 
 SQL = load("incarnations.sql")
 KIND = "StartIncarnation"

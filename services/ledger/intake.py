@@ -15,15 +15,14 @@ from nats.aio.subscription import Subscription
 from libs.events.codec import Malformed, decode_command
 from libs.events.commands import Command, allowed_class
 from libs.events.fingerprints import fingerprint
-from libs.events.ids import partition_of
 from libs.events.subjects import parse_command_subject
 from libs.runtime.metrics import counter
 from libs.runtime.sink import subscribe_sink
 from services.ledger.answers import unwritten
-from services.ledger.batch import Pending
-from services.ledger.command_key import command_key
+from services.ledger.command_key import CommandKey, command_key, is_of_partition
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.decide import is_built
+from services.ledger.pending import Pending
 from services.ledger.settings import LedgerSettings
 
 log = logging.getLogger(__name__)
@@ -94,7 +93,8 @@ class Intake:
         if isinstance(command, Malformed):
             self._refuse(reply, data, command.error)
             return
-        error = self._objection(command, where[1])
+        key = command_key(command)
+        error = self._objection(command, key, where[1])
         if error:
             self._refuse(reply, data, error)
             return
@@ -103,14 +103,14 @@ class Intake:
             busy.inc()
             self._spawn(self._answer(reply, "Busy", command.account_id, BUSY))
             return
-        self.queue.put(Pending(command, command_key(command), fingerprint(command), reply))
+        self.queue.put(Pending(command, key, fingerprint(command), reply))
 
-    def _objection(self, command: Command, cls: str) -> str | None:
+    def _objection(self, command: Command, key: CommandKey, cls: str) -> str | None:
         if not allowed_class(command, cls):
             return f"{command.kind} may not be sent as {cls}"
         if not is_built(command.kind):
             return f"{command.kind} is not built in this version"
-        if partition_of(command.account_id, self.partitions) != self.partition:
+        if not is_of_partition(command, key, self.partition, self.partitions):
             return f"{command.account_id} is not of partition {self.partition}"
         return None
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from libs.events.commands import Clawback, ReverseClawback
 from libs.events.ids import partition_stream
 from services.ledger.answers import Recorded
-from services.ledger.batch import NOTHING, Loaded, Pending
 from services.ledger.command_key import CommandKey, key_of
 from services.ledger.domain.grants import from_data
 from services.ledger.domain.pasts import ended
 from services.ledger.domain.state import Lot, Past, Refunded
+from services.ledger.loaded import NOTHING, Loaded
 from services.ledger.named import NEED_LOTS, is_derived, named_reservation, start_key
+from services.ledger.pending import Pending
 from services.ledger.store import CommandRow, Store
 from services.ledger.working_set import WorkingSet
 

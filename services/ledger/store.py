@@ -15,7 +15,8 @@ from services.ledger.answers import Recorded
 from services.ledger.columns import Columns, bare, literal, transposed
 from services.ledger.command_key import CommandKey, key_columns, key_in_row
 from services.ledger.domain.catalogues import Terms
-from services.ledger.domain.state import Account, Data, Lot, Refunded, Reservation
+from services.ledger.domain.state import Data, Lot, Refunded, Reservation
+from services.ledger.slot import EMPTY, Slot
 from services.ledger.snapshots import account_of, lot_of, reservation_of, term_of
 from services.ledger.statements import load
 
@@ -29,19 +30,6 @@ class CommandRow(NamedTuple):
     position: int
     event_count: int
     fingerprint: bytes
-
-
-class Slot(NamedTuple):
-    """An account and the end of its event chain."""
-
-    account: Account | None
-    version: int
-    head: bytes
-    position: int
-
-
-NO_STREAM = Slot(None, 0, bytes(32), 0)
-"""Of a partition that has no event of its own yet."""
 
 
 class LogEnd(NamedTuple):
@@ -197,7 +185,7 @@ class Store:
         own, caller = partition_stream(self.partition), f"incarnation:{incarnation}"
         key = UUID(bytes=caller_bytes(caller)), KIND_CODES["StartIncarnation"], stream_uuid(own)
         row = await self.connection.fetchrow(SQL["stream_end"], self.partition, *key)
-        return Slot(None, row["version"], row["hash"], row["position"]) if row else NO_STREAM
+        return Slot(None, row["version"], row["hash"], row["position"]) if row else EMPTY
 
     async def events(self, positions: Sequence[int]) -> dict[int, Recorded]:
         rows = await self.connection.fetch(SQL["events_by_position"], self.partition, positions)

@@ -15,7 +15,7 @@ from services.ledger.domain.catalogues import (
     in_force,
 )
 from services.ledger.domain.state import Event, Past, Reservation
-from services.ledger.store import NO_STREAM, Slot
+from services.ledger.slot import EMPTY, Slot
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -47,7 +47,7 @@ class WorkingSet:
         self.commands: dict[CommandKey, Remembered] = {}
         self.terms: Terms = NONE
         self.in_force = NOTHING_IN_FORCE
-        self.stream = NO_STREAM
+        self.stream = EMPTY
         self._accounts_in_memory = accounts_in_memory
         self._commands_in_memory = commands_in_memory
 

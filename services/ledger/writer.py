@@ -19,13 +19,18 @@ from libs.runtime.metrics import counter
 from libs.runtime.positions import Incarnation
 from services.ledger.ahead import Ahead
 from services.ledger.answers import unwritten
-from services.ledger.batch import NOTHING, Batch, Log, Pending
+from services.ledger.batch import Batch
+from services.ledger.bodies import Log
 from services.ledger.columns import EventRow
+from services.ledger.command_key import CommandKey
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
 from services.ledger.incarnations import begin
 from services.ledger.load import load
-from services.ledger.store import Slot, Store, is_definite, is_fenced, is_full, is_repeat
+from services.ledger.loaded import NOTHING
+from services.ledger.pending import Pending
+from services.ledger.slot import Slot
+from services.ledger.store import Store, is_definite, is_fenced, is_full, is_repeat
 from services.ledger.working_set import WorkingSet
 
 log = logging.getLogger(__name__)
@@ -228,8 +233,9 @@ class Writer:
         fails the append, and the batch is run again with its commands looked up (ADR-0004). What
         would be refused has no such guard, so the log is asked for it before the refusal stands.
         """
-        looked = {p.key for p in pendings if p.key not in self.working.commands}
-        looked = looked if look_first else set()
+        looked: set[CommandKey] = set()
+        if look_first:
+            looked = {p.key for p in pendings if p.key not in self.working.commands}
         known = await self.store.commands(list(looked)) if looked else {}
         while True:
             batch = begun or self._new_batch()

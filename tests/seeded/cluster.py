@@ -10,10 +10,10 @@ from typing import Any
 
 import asyncpg
 
-from services.ledger.batch import Pending
 from services.ledger.columns import EventRow
 from services.ledger.command_queue import CommandQueue
 from services.ledger.expiry import Expiry
+from services.ledger.pending import Pending
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import DOUBTFUL, NotLeading, Writer
 from tests.seeded.database import Database, Session

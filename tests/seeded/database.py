@@ -21,8 +21,9 @@ from services.ledger.columns import Columns, bare, instant
 from services.ledger.command_key import CommandKey, key_columns
 from services.ledger.domain.catalogues import Terms
 from services.ledger.domain.state import Data, Lot, Refunded, Reservation
+from services.ledger.slot import EMPTY, Slot
 from services.ledger.snapshots import account_of, lot_of, reservation_of, term_of
-from services.ledger.store import NO_STREAM, CommandRow, LogEnd, Slot
+from services.ledger.store import CommandRow, LogEnd
 
 INJECTED = "40P01"
 """The SQLSTATE of an injected refusal: a deadlock, as definite as it is innocent."""
@@ -236,7 +237,7 @@ class Session:
         database = self._alive()
         last = max((row["position"] for row in database.published.values()), default=0)
         if not last:
-            return NO_STREAM
+            return EMPTY
         _, version, _, _, head = database.events[last]
         return Slot(None, version, head, last)
 
@@ -313,9 +314,9 @@ class Session:
             self._cut()
 
     def _commit_if_alive(self, columns: Columns) -> None:
-        """What is refused now, nobody hears of any more."""
+        """What is refused now, nobody hears of any more; nor of a row that it would change."""
         if not self.connection.closed:
-            with contextlib.suppress(asyncpg.PostgresError):
+            with contextlib.suppress(asyncpg.PostgresError, LookupError):
                 self.database.commit(columns)
 
     def _cut(self) -> None:

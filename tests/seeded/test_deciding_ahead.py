@@ -12,6 +12,7 @@ from libs.events.chain import body_hash
 from libs.runtime.clock import ManualClock
 from services.ledger.columns import Columns
 from services.ledger.command_queue import CommandQueue
+from services.ledger.domain.catalogues import Term, Terms
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import CannotWrite, Writer
 from tests.seeded.database import Chances, Database, Session
@@ -29,6 +30,9 @@ class HeldSession(Session):
         super().__init__(database)
         self.appending: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
         self.holds = False
+
+    async def catalogues(self) -> Terms:
+        return {d.CATALOGUE: Term("2000-01-01T00:00:00.000000Z")}
 
     async def append(self, columns: Columns) -> None:
         if self.holds:

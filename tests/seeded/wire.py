@@ -12,8 +12,8 @@ import orjson
 from libs.events.commands import Command
 from libs.events.fingerprints import fingerprint
 from libs.events.times import from_text
-from services.ledger.batch import Pending
 from services.ledger.command_key import command_key
+from services.ledger.pending import Pending
 
 Answer = dict[str, Any]
 ATTEMPT_S = 1.0
@@ -61,7 +61,7 @@ class Wire:
         self._waiting[inbox] = (pending.command, future)
         command = pending.command
         self.trace(who, "sends", command.kind, command.caller_id, inbox)
-        self._send(self._deliver, pending._replace(reply_to=inbox))
+        self._send(self._deliver, Pending(pending.command, pending.key, pending.fingerprint, inbox))
         timeout = self.loop.call_later(timeout_s, _resolve, future, None)
         answer = await future
         timeout.cancel()

@@ -13,11 +13,11 @@ from libs.events.events import TYPE_NAMES
 from libs.events.fingerprints import fingerprint
 from libs.events.replies import REPLY_TO, STRICT_REPLIES
 from libs.runtime.clock import ManualClock
-from services.ledger.batch import Pending
 from services.ledger.columns import EventRow
 from services.ledger.command_key import command_key
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.catalogues import Term, Terms
+from services.ledger.pending import Pending
 from services.ledger.store import Store
 from services.ledger.working_set import WorkingSet
 from services.ledger.writer import Writer

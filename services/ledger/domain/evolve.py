@@ -38,13 +38,12 @@ def evolve(state: State, event: Event) -> State:
         after = change(state, account, event.data)
     elif event.type == "RechargeStarted":
         started = recharge.evolve_started(account, event.data, event.occurred_at)
-        after = state._replace(account=started)
+        after = state.with_account(started)
     else:
-        changed = ON_ACCOUNT[event.type](account, event.data)
-        after = State(changed, state.reservation, state.past, state.lots, state.attempted)
+        after = state.with_account(ON_ACCOUNT[event.type](account, event.data))
     if event.type in MOVES_UP and after.account is not None and after.account.armed is False:
         at_once = event.type == "CreditsGranted"
-        after = after._replace(account=recharge.rearmed(after.account, at_once=at_once))
+        after = after.with_account(recharge.rearmed(after.account, at_once=at_once))
     return after
 
 

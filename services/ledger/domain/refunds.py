@@ -163,7 +163,8 @@ def evolve_refunded(state: State, account: Account, data: Data) -> State:
         no, expires_at = child["grant_no"], child["expires_at"]
         lots[no] = Lot(no, parent.source, parent.priority, expires_at, parent.payment)
         account = account._replace(next_grant_no=no + 1)
-    account = restored(state._replace(lots=lots), account, from_data(data["to"]))
+    known = State(state.account, state.reservation, past, lots)
+    account = restored(known, account, from_data(data["to"]))
     if past is not None:
         refunded = past.refunded
         past = past._replace(
