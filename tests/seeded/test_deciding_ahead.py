@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import orjson
@@ -19,7 +20,7 @@ from tests.seeded.database import Chances, Database, Session
 from tests.support import deciding as d
 from tests.support.writing import START, pending
 
-ACCOUNT, KEY = f"acct_{1:032x}", f"key_{1:032x}"
+ACCOUNT, OTHER, KEY = f"acct_{1:032x}", f"acct_{2:032x}", f"key_{1:032x}"
 FIRST, SECOND, THIRD = (f"req_{n:032x}" for n in (1, 2, 3))
 
 
@@ -77,8 +78,13 @@ class Held:
     def ask(self, command, name: str) -> None:
         self.queue.put(pending(command, name))
 
-    def hold(self, res: str, amount: int) -> None:
-        self.ask(d.reserve(ACCOUNT, KEY, amount, self.clock.now(), res=res), res)
+    async def open(self, account: str) -> None:
+        self.ask(d.open_account(account), account)
+        (await self.append()).set_result(None)
+        await self.decided()
+
+    def hold(self, res: str, amount: int, **data: Any) -> None:
+        self.ask(d.reserve(ACCOUNT, KEY, amount, self.clock.now(), res=res, **data), res)
 
     async def decided(self) -> None:
         """Until everything that waits was looked at."""
@@ -183,6 +189,78 @@ async def test_a_deadline_that_passes_while_the_append_hangs_is_kept(held):
     first.set_result(None)
     await held.decided()
     assert held.replies[SECOND]["data"]["code"] == "deadline_passed"
+
+
+@pytest.mark.requirement("RSV-1")
+async def test_a_hold_released_by_the_batch_being_written_is_not_settled_ahead(held):
+    held.hold(FIRST, 60)
+    (await held.append()).set_result(None)
+    await held.decided()
+    held.ask(d.release(ACCOUNT, FIRST), "release")
+    releasing = await held.append()
+    held.ask(d.settle(ACCOUNT, FIRST, 60), "settle")
+    await held.decided()
+    assert not held.queue.empty, "what became of the hold is read once it is written"
+    releasing.set_result(None)
+    await held.decided()
+    assert (held.reply("release"), held.reply("settle")) == ("Released", "Conflict")
+    assert held.balance == (100, 0)
+
+
+@pytest.mark.requirement("RSV-1")
+async def test_the_hold_of_another_account_waits_for_its_look_up(held):
+    held.hold(FIRST, 60)
+    (await held.append()).set_result(None)
+    await held.decided()
+    await held.open(OTHER)
+    held.hold(SECOND, 10)
+    second = await held.append()
+    held.ask(d.settle(OTHER, FIRST, 60), "settle")
+    await held.decided()
+    assert not held.queue.empty
+    second.set_result(None)
+    await held.decided()
+    assert held.replies["settle"]["data"]["code"] == "unknown_reservation"
+    assert held.balance == (30, 70)
+
+
+@pytest.mark.requirement("RSV-1")
+async def test_an_id_that_another_account_may_have_used_waits_for_its_look_up(held):
+    """Such an id is made from a client's words: only the log knows who came first."""
+    derived = f"req_{1:012x}8{2:019x}"
+    held.hold(FIRST, 60)
+    first = await held.append()
+    held.hold(derived, 10)
+    await held.decided()
+    assert not held.queue.empty
+    first.set_result(None)
+    (await held.append()).set_result(None)
+    await held.decided()
+    assert held.reply(derived) == "Reserved"
+
+
+async def test_a_catalogue_that_is_being_written_sells_ahead(held):
+    newer = "d" * 64
+    held.ask(d.publish(0, newer), "publish")
+    publishing = await held.append()
+    held.hold(FIRST, 60, catalogue=newer)
+    await held.decided()
+    assert held.queue.empty
+    publishing.set_result(None)
+    (await held.append()).set_result(None)
+    await held.decided()
+    assert (held.reply("publish"), held.reply(FIRST)) == ("Published", "Reserved")
+
+
+async def test_what_was_decided_ahead_counts_as_waiting(held):
+    """Or a ledger that cannot write would take more than it says it does."""
+    held.hold(FIRST, 10)
+    await held.append()
+    held.hold(SECOND, 10)
+    held.hold(THIRD, 10)
+    await held.decided()
+    assert held.queue.empty
+    assert len(held.queue) == 2
 
 
 async def test_what_waits_for_a_full_disk_is_answered_busy(held):
