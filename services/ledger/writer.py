@@ -182,7 +182,6 @@ class Writer:
     ) -> None:
         look_first = look_first or self._doubtful > 0
         self._doubtful = max(0, self._doubtful - 1)
-        begun = None if look_first else begun
         batch, proven = await self._decided(pendings, begun, look_first=look_first)
         written = batch.columns.events
         if written:
