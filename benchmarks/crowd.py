@@ -15,7 +15,7 @@ Ask = Callable[[], tuple[bytes, bytes]]
 """Makes the next command: its subject and its bytes."""
 
 
-class Void(Exception):
+class Unwanted(Exception):
     """An answer that must not count."""
 
 
@@ -24,16 +24,15 @@ class Crowd(Wire):
 
     def __init__(self, user: str, password: str) -> None:
         super().__init__(user, password)
-        self._mine = b"MSG %b." % self.inbox, b"HMSG %b." % self.inbox
-        self._rest = b""
         self._call = 0
+        self._next_calls: list[bytes] = []
         self._asked: dict[int, float] = {}
         self._done: asyncio.Future[None] | None = None
 
     async def run(self, callers: int, seconds: float, ask: Ask, wanted: bytes) -> list[float]:
         """Have so many callers ask for so long; the times of all answers, in seconds.
 
-        Raises Void when an answer does not contain `wanted`, or nobody waits for it.
+        Raises Unwanted when an answer does not contain `wanted`, or nobody waits for it.
         """
         self._ask, self._wanted, self._running = ask, wanted, callers
         self._times: list[float] = []
@@ -50,36 +49,26 @@ class Crowd(Wire):
         return b"PUB %b %b.%d %d\r\n%b\r\n" % (subject, self.inbox, self._call, len(raw), raw)
 
     def data_received(self, data: bytes) -> None:
-        if self._done is None or self._done.done():
-            super().data_received(data)
-            return
-        buffer, at, asked = self._rest + data, 0, []
-        while (end := buffer.find(b"\r\n", at)) >= 0:
-            line = buffer[at:end]
-            if line.startswith(self._mine):
-                after = end + 4 + int(line[line.rindex(b" ") :])
-                if len(buffer) < after:
-                    break
-                asked.append(self._answered(line, buffer[end:after]))
-                at = after
-            else:
-                super().data_received(line + b"\r\n")
-                at = end + 2
-        self._rest = buffer[at:]
-        self._transport.write(b"".join(asked))
+        super().data_received(data)
+        if self._next_calls:
+            self._transport.write(b"".join(self._next_calls))
+            self._next_calls.clear()
 
-    def _answered(self, line: bytes, answer: bytes) -> bytes:
-        """Note one answer, with its headers; what is asked next, which may be nothing."""
-        began = self._asked.pop(int(line.split(b" ", 2)[1][len(self.inbox) + 1 :]), None)
+    def delivered(self, fields: list[bytes], message: bytes) -> None:
+        """Note one answer, with its headers, and what is asked next, which may be nothing."""
+        if self._done is None or self._done.done():
+            super().delivered(fields, message)
+            return
+        began = self._asked.pop(int(fields[1][len(self.inbox) + 1 :]), None)
         now = time.perf_counter()
-        if began is None or self._wanted not in answer:
-            self._fail(Void(f"not asked for, or not wanted: {answer.decode()}"))
-            return b""
+        if began is None or self._wanted not in message:
+            self._fail(Unwanted(f"not asked for, or not wanted: {message.decode()}"))
+            return
         self._times.append(now - began)
         if now < self._until:
-            return self._next()
-        self._left()
-        return b""
+            self._next_calls.append(self._next())
+        else:
+            self._left()
 
     def _left(self) -> None:
         self._running -= 1

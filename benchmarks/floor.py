@@ -11,63 +11,34 @@ import argparse
 import asyncio
 import json
 import os
-import sys
 import time
-from urllib.parse import urlsplit
 
 import asyncpg
-import orjson
 import uvloop
 
 from benchmarks.crowd import Crowd
 from farebox.bench.commands import Reserves
+from farebox.bench.wire import Wire
 
 SUBJECT = b"ledger.queries.0.echo"
 BODY_BYTES = 850
 """As large as the event of a Reserve."""
 
 
-class Echo(asyncio.Protocol):
+class Echo(Wire):
     """Answers every message on SUBJECT with its own bytes."""
 
-    def __init__(self, password: str) -> None:
-        self._login = {"user": "reader", "pass": password, "verbose": False, "lang": "bench",
-                       "version": "1", "protocol": 1, "headers": False}  # fmt: skip
-        self._buffer = b""
+    def __init__(self, user: str, password: str) -> None:
+        super().__init__(user, password)
+        self.subscribes = SUBJECT
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = transport.write  # type: ignore[attr-defined]
-        self._write(b"CONNECT %b\r\nSUB %b 1\r\nPING\r\n" % (orjson.dumps(self._login), SUBJECT))
-
-    def data_received(self, data: bytes) -> None:
-        buffer = self._buffer + data
-        start = 0
-        while (end := buffer.find(b"\r\n", start)) >= 0:
-            line = buffer[start:end]
-            start = end + 2
-            if line.startswith(b"MSG"):
-                _, _, _, reply, size = line.split(b" ")
-                after = start + int(size) + 2
-                if len(buffer) < after:
-                    start = end - len(line)
-                    break
-                body = buffer[start : after - 2]
-                self._write(b"PUB %b %d\r\n%b\r\n" % (reply, len(body), body))
-                start = after
-            elif line == b"PING":
-                self._write(b"PONG\r\n")
-            elif line == b"PONG":
-                print("ready", flush=True)
-            elif line.startswith(b"-ERR"):
-                sys.exit(line.decode())
-        self._buffer = buffer[start:]
+    def delivered(self, fields: list[bytes], message: bytes) -> None:
+        self._transport.write(b"PUB %b %d\r\n%b\r\n" % (fields[3], len(message), message))
 
 
 async def echo(url: str) -> None:
-    parts = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    password = os.environ["READER_PASSWORD"]
-    await loop.create_connection(lambda: Echo(password), parts.hostname, parts.port)
+    await Echo.connect(url, "reader", os.environ["READER_PASSWORD"])
+    print("ready", flush=True)
     await asyncio.Event().wait()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.crowd import Crowd, Void
+from benchmarks.crowd import Crowd, Unwanted
 from farebox.bench.commands import Reserves
 from farebox.bench.histogram import histogram_of
 
@@ -56,7 +56,7 @@ async def run(options: argparse.Namespace) -> None:
     cpu, began = time.process_time(), time.perf_counter()
     try:
         times = await crowd.run(options.callers, options.seconds, purses.any, RESERVED)
-    except Void as void:
+    except Unwanted as void:
         raise SystemExit(f"void: {void}") from void
     took = time.perf_counter() - began
     print(json.dumps(reported(times, took, time.process_time() - cpu)), flush=True)

@@ -22,7 +22,7 @@ from typing import Any
 from farebox.bench.commands import CATALOGUE, Reserves, fresh_id
 from libs.events.subjects import LEDGER_NOW_HEADER
 from libs.events.times import to_text
-from libs.runtime.joined import joined_lines
+from libs.runtime.framing import published
 from services.ledger.app import collect_rarely
 from services.ledger.batch import Batch
 from services.ledger.bodies import Log
@@ -75,7 +75,7 @@ class Bench:
             timed("arguments", batch.columns.arguments)
             timed("merge", lambda b=batch: self.working.merge(b.overlay))
             headers = {LEDGER_NOW_HEADER: now.text}
-            timed("replies", lambda b=batch, h=headers: joined_lines(b.replies, h))
+            timed("replies", lambda b=batch, h=headers: published(b.replies, h))
             if len(batch.columns.events) != len(pendings):
                 raise AssertionError("a benchmark's command was declined")
             self.position = batch.position

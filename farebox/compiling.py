@@ -31,6 +31,7 @@ SOURCES = (
     *(f"services/ledger/domain/{name}.py" for name in DOMAIN),
     *(f"services/ledger/{name}.py" for name in LEDGER),
     *(f"libs/events/{name}.py" for name in EVENTS),
+    "libs/runtime/framing.py",
 )
 
 

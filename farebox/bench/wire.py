@@ -25,6 +25,7 @@ class Wire(asyncio.Protocol):
     def __init__(self, user: str, password: str) -> None:
         # Of its own: what two connections share, each would take for the answer to its own.
         self.inbox = f"inbox.{user}.{secrets.token_hex(8)}".encode()
+        self.subscribes = b"%b.*" % self.inbox
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._login = {
             "user": user, "pass": password, "verbose": False, "headers": True,
@@ -49,7 +50,7 @@ class Wire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its shape
         self._transport.write(
             b"CONNECT " + orjson.dumps(self._login) + b"\r\n"
-            + b"SUB %b.* 1\r\nPING\r\n" % self.inbox
+            + b"SUB %b 1\r\nPING\r\n" % self.subscribes
         )  # fmt: skip
 
     def request(self, subject: bytes, payload: bytes) -> asyncio.Future[bytes]:
@@ -69,9 +70,11 @@ class Wire(asyncio.Protocol):
         while (end := buffer.find(b"\r\n", start)) >= 0:
             line = buffer[start:end]
             if line.startswith((b"MSG", b"HMSG")):
-                after = self._message(line, buffer, end + 2)
-                if after < 0:
+                fields = line.split(b" ")
+                after = end + 4 + int(fields[-1])
+                if len(buffer) < after:
                     break
+                self.delivered(fields, buffer[end + 2 : after - 2])
                 start = after
                 continue
             if line == b"PING":
@@ -83,21 +86,15 @@ class Wire(asyncio.Protocol):
             start = end + 2
         self._buffer = buffer[start:]
 
-    def _message(self, line: bytes, buffer: bytes, body: int) -> int:
-        """Deliver one message; its end in the buffer, or -1 when it is not all there yet."""
-        fields = line.split(b" ")
-        size = int(fields[-1])
-        if len(buffer) < body + size + 2:
-            return -1
-        head = int(fields[-2]) if line.startswith(b"H") else 0
-        token = fields[1].rsplit(b".", 1)[1]
-        future = self._waiting.pop(token, None)
+    def delivered(self, fields: list[bytes], message: bytes) -> None:
+        """Take one message: the words of its first line, and its headers and payload as one."""
+        head = int(fields[-2]) if fields[0] == b"HMSG" else 0
+        future = self._waiting.pop(fields[1].rsplit(b".", 1)[1], None)
         if future is not None and not future.done():
-            if head and size == head and buffer.startswith(NO_RESPONDERS, body):
+            if head == len(message) and message.startswith(NO_RESPONDERS):
                 future.set_exception(NoResponders())
             else:
-                future.set_result(buffer[body + head : body + size])
-        return body + size + 2
+                future.set_result(message[head:])
 
     def _fail(self, error: Exception) -> None:
         if not self.ready.done():

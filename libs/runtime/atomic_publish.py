@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from nats.nuid import NUID
 
 from libs.runtime.errors import ConnectionLost, PublishUnknown, WrongLastSequence
+from libs.runtime.framing import batched
 from libs.runtime.joined import write_joined
 from libs.runtime.permission_watch import PermissionWatch
 
@@ -56,7 +57,7 @@ async def publish_atomic(
     if count == 1:
         commit |= first
     else:
-        await write_joined(nc, _joined(messages[:-1], batch_id, first))
+        await write_joined(nc, batched(messages[:-1], batch_id, first))
     subject, body = messages[-1]
     try:
         async with (watch or PermissionWatch()).guard(subject):
@@ -64,23 +65,6 @@ async def publish_atomic(
     except (TimeoutError, nats.errors.Error, ConnectionLost) as error:
         raise PublishUnknown(f"no answer to a batch of {count}: {error!r}") from error
     return _sequence(answer.data, expected_last)
-
-
-def _joined(messages: Sequence[tuple[str, bytes]], batch_id: str, first: dict[str, str]) -> bytes:
-    """Return the protocol lines of all messages but the last, as nats-py would write them.
-
-    None of them asks for an answer: the server checks and answers at the commit.
-    """
-    start = f"NATS/1.0\r\nNats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
-    parts: list[bytes] = []
-    for number, (subject, body) in enumerate(messages, 1):
-        header = f"{start}{number}\r\n"
-        if number == 1:
-            header += "".join(f"{name}: {value}\r\n" for name, value in first.items())
-        head = (header + "\r\n").encode()
-        parts.append(f"HPUB {subject}  {len(head)} {len(head) + len(body)}\r\n".encode())
-        parts += (head, body, b"\r\n")
-    return b"".join(parts)
 
 
 def _sequence(raw: bytes, expected_last: int) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 
+from libs.runtime.framing import published
+
 SLOW_BYTES = 1 << 20
 """Bytes that wait for the socket, above which the client's flusher waits with what follows."""
 
@@ -28,7 +30,7 @@ async def publish_joined(
         raise nats.errors.ConnectionClosedError
     if nc.is_draining_pubs:
         raise nats.errors.ConnectionDrainingError
-    lines = joined_lines(messages, headers)
+    lines = published(messages, headers)
     if lines:
         await write_joined(nc, lines)
         client: Any = nc
@@ -52,17 +54,6 @@ def _written_through(client: Any) -> bool:
         return False  # it is being lost: what is pending is sent once it is back
     client._pending, client._pending_data_size = [], 0  # noqa: SLF001
     return True
-
-
-def joined_lines(messages: Iterable[tuple[str, bytes]], headers: dict[str, str]) -> bytes:
-    """The protocol lines of the messages, as nats-py would write them."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = f"NATS/1.0\r\n{lines}\r\n".encode()
-    size = len(head)
-    parts: list[bytes] = []
-    for subject, body in messages:
-        parts += (f"HPUB {subject} {size} {size + len(body)}\r\n".encode(), head, body, b"\r\n")
-    return b"".join(parts)
 
 
 async def publish_along(nc: Client, subject: str) -> None:

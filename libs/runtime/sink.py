@@ -8,7 +8,6 @@ message of a sink goes through nats-py's own parser, which hands a sink its mess
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from nats.aio.client import Client
@@ -16,10 +15,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-log = logging.getLogger(__name__)
+from libs.runtime.framing import Receive, taken
 
-Receive = Callable[[str, str, bytes], None]
-"""(subject, reply subject or empty, data) → takes the message at once."""
+log = logging.getLogger(__name__)
 
 
 async def subscribe_sink(nc: Client, subject: str, receive: Receive) -> Subscription:
@@ -28,15 +26,14 @@ async def subscribe_sink(nc: Client, subject: str, receive: Receive) -> Subscrip
     What it raises is logged: it would end the reading of the connection. Drain or unsubscribe
     the subscription as any other.
     """
-    sink = Sink(receive)
-    subscription = await nc.subscribe(subject, future=sink)
+    subscription = await nc.subscribe(subject, future=Sink(receive))
     client: Any = nc
     if not isinstance(client._ps, SinkParser):  # noqa: SLF001
         client._ps = SinkParser(client._ps)  # noqa: SLF001
     sinks = client._ps.sinks  # noqa: SLF001
     for ended in [sid for sid in sinks if int(sid) not in client._subs]:  # noqa: SLF001
         del sinks[ended]
-    sinks[b"%d" % subscription._id] = sink.take  # noqa: SLF001
+    sinks[b"%d" % subscription._id] = receive  # noqa: SLF001
     return subscription
 
 
@@ -48,11 +45,8 @@ class Sink(asyncio.Future[Msg]):
         self._receive = receive
 
     def set_result(self, result: Msg) -> None:
-        self.take(result.subject, result.reply, result.data)
-
-    def take(self, subject: str, reply: str, data: bytes) -> None:
         try:
-            self._receive(subject, reply, data)
+            self._receive(result.subject, result.reply, result.data)
         except Exception:
             log.exception("a message was not understood")
 
@@ -77,37 +71,12 @@ class SinkParser(Parser):
         if self._part:
             data, self._part = self._part + data, b""
         if self.state == AWAITING_CONTROL_LINE and not self.buf:
-            start, whole = self._take(data)
+            start, whole, count, size = taken(data, self.sinks)
+            self.nc.stats["in_msgs"] += count
+            self.nc.stats["in_bytes"] += size
             if not whole:
                 self._part = data[start:]
                 return
             data = data[start:]
         if data:
             await super().parse(data)
-
-    def _take(self, data: bytes) -> tuple[int, bool]:
-        """Hand over what can be; where that ended, and False when the next is not all here."""
-        start, end, count, size_in_all = 0, len(data), 0, 0
-        whole = True
-        while data.startswith(b"MSG ", start):
-            line = data.find(b"\r\n", start)
-            if line < 0:
-                whole = False
-                break
-            fields = data[start + 4 : line].split(b" ")
-            take = self.sinks.get(fields[1]) if len(fields) > 2 else None
-            if take is None:
-                break
-            size = int(fields[-1])
-            after = line + 4 + size
-            if after > end:
-                whole = False
-                break
-            reply = fields[2].decode(errors="replace") if len(fields) == 4 else ""
-            take(fields[0].decode(errors="replace"), reply, data[line + 2 : after - 2])
-            count, size_in_all, start = count + 1, size_in_all + size, after
-        if count:
-            stats = self.nc.stats
-            stats["in_msgs"] += count
-            stats["in_bytes"] += size_in_all
-        return start, whole

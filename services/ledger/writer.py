@@ -27,7 +27,7 @@ from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
 from services.ledger.incarnations import begin
 from services.ledger.load import load
-from services.ledger.loaded import NOTHING
+from services.ledger.loaded import Loaded
 from services.ledger.pending import Pending
 from services.ledger.slot import Slot
 from services.ledger.store import Store, is_definite, is_fenced, is_full, is_repeat
@@ -237,12 +237,9 @@ class Writer:
             looked = {p.key for p in pendings if p.key not in self.working.commands}
         known = await self.store.commands(list(looked)) if looked else {}
         while True:
-            batch = begun or self._new_batch()
-            if batch.log.position != self.position:
-                raise AssertionError(f"begun at {batch.log.position}, not at {self.position}")
-            rest = pendings[batch.decided :]
-            batch.loaded = await load(self.store, self.working, rest, known)
-            batch.at(self.moment(batch.now.at))
+            rest = pendings[begun.decided :] if begun else pendings
+            loaded = await load(self.store, self.working, rest, known)
+            batch = self._continued(begun, loaded) if begun else self._new_batch(loaded)
             for pending in rest:
                 batch.run(pending)
             refused = [key for key in batch.refused if key not in looked]
@@ -254,9 +251,16 @@ class Writer:
                 return batch, True
             known, begun = {**known, **found}, None
 
-    def _new_batch(self) -> Batch:
+    def _new_batch(self, loaded: Loaded) -> Batch:
         end = Log(self.store.partition, self.incarnation, self.position)
-        return Batch(self.working, NOTHING, end, self.now())
+        return Batch(self.working, loaded, end, self.now())
+
+    def _continued(self, begun: Batch, loaded: Loaded) -> Batch:
+        if begun.log.position != self.position:
+            raise AssertionError(f"begun at {begun.log.position}, not at {self.position}")
+        begun.loaded = loaded
+        begun.at(self.moment(begun.now.at))
+        return begun
 
     async def _one_by_one(self, pendings: Sequence[Pending], error: asyncpg.PostgresError) -> None:
         """A definite failure: forget the cache, then each alone, so that only the culprit fails."""

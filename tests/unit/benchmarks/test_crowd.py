@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.crowd import Crowd, Void
+from benchmarks.crowd import Crowd, Unwanted
 
 GOOD = b'{"reply":"Reserved"}'
 
@@ -78,7 +78,7 @@ async def test_another_answer_makes_the_round_void():
     talk = Talk(callers=2, seconds=60)
     await asyncio.sleep(0)
     talk.crowd.data_received(answer(talk.server.asked()[0], b'{"reply":"Declined"}', headers=True))
-    with pytest.raises(Void, match="Declined"):
+    with pytest.raises(Unwanted, match="Declined"):
         await talk.task
 
 
@@ -89,7 +89,7 @@ async def test_an_answer_that_comes_twice_makes_the_round_void():
     [asked] = talk.server.asked()
     for _ in range(2):
         talk.crowd.data_received(answer(asked, GOOD, headers=True))
-    with pytest.raises(Void, match="not asked"):
+    with pytest.raises(Unwanted, match="not asked"):
         await talk.task
 
 

@@ -4,7 +4,7 @@ import contextlib
 import pytest
 from nats.protocol.command import hpub_cmd
 
-from libs.runtime import atomic_publish
+from libs.runtime import atomic_publish, framing
 from libs.runtime.atomic_publish import (
     MAX_BATCH,
     PublishUnknown,
@@ -154,7 +154,7 @@ async def test_joined_lines_are_what_the_client_itself_would_write():
             header += b"Nats-Expected-Last-Sequence: 41\r\n"
         expected += hpub_cmd(subject, "", header + b"\r\n", body)
     first = {"Nats-Expected-Last-Sequence": "41"}
-    assert atomic_publish._joined(messages, "ID", first) == expected
+    assert framing.batched(messages, "ID", first) == expected
 
 
 async def test_joined_lines_keep_their_place_among_other_publishes(own_nats_server, eventually):
@@ -166,7 +166,7 @@ async def test_joined_lines_keep_their_place_among_other_publishes(own_nats_serv
     async with own_nats_server.client("root") as nc:
         await nc.subscribe("a.>", cb=see)
         await nc.publish("a.first", b"1")
-        await write_joined(nc, atomic_publish._joined([("a.x", b"2"), ("a.y", b"3")], "ID", {}))
+        await write_joined(nc, framing.batched([("a.x", b"2"), ("a.y", b"3")], "ID", {}))
         await nc.publish("a.last", b"4")
         await eventually(lambda: len(seen) == 4)
     assert seen == [("a.first", b"1"), ("a.x", b"2"), ("a.y", b"3"), ("a.last", b"4")]
