@@ -72,12 +72,12 @@ def _broken(*_message):
 
 @pytest.mark.parametrize("way", ["read", "delivered"])
 async def test_a_defect_does_not_end_the_reading_of_the_connection(caplog, way):
-    sink = Sink(_broken)
     if way == "read":
         parser = SinkParser(Parser(SimpleNamespace(stats={"in_msgs": 0, "in_bytes": 0})))
-        parser.sinks[b"1"] = sink.take
+        parser.sinks[b"1"] = _broken
         await parser.parse(b"MSG a 1 0\r\n\r\n")
     else:
+        sink = Sink(_broken)
         sink.set_result(Msg(None, "a", "b", b""))
-    assert not sink.done()
+        assert not sink.done()
     assert "defect" in caplog.text
