@@ -102,7 +102,6 @@ def payments_request(name: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-@lru_cache(maxsize=64)
 def parse_command_subject(subject: str) -> tuple[int, str] | None:
     """The partition and class of a command's subject, None for any other subject."""
     match = _COMMAND.fullmatch(subject)

@@ -39,11 +39,11 @@ class KeyCache:
             return
         if info.position < self._seen.get(partition, 0):
             return
-        self._by_hash.pop(hashed, None)
-        while len(self._by_hash) >= self._most:
-            self._forget(next(iter(self._by_hash)))
         self._by_hash[hashed] = info
+        self._by_hash.move_to_end(hashed)
         self._by_account[info.account_id].add(hashed)
+        while len(self._by_hash) > self._most:
+            self._forget(next(iter(self._by_hash)))
 
     # What the feed tells.
 

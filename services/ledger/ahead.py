@@ -35,14 +35,13 @@ class Ahead:
         return not self._pendings
 
     def start(self, below: Batch) -> None:
-        """Decide on top of this batch from now on, unless commands still wait to be taken."""
-        if not self._pendings:
-            self._below = below
-            self._queue.listener = self._nudge
-            self._nudge()
+        """Decide on top of this batch from now on. What was decided before was taken."""
+        self._below = below
+        self._queue.listener = self._nudge
+        self._nudge()
 
     def stop(self) -> None:
-        """The append has ended: what was decided until now is the next batch's beginning."""
+        """Decide no more: what was decided until now is the next batch's beginning."""
         self._below = None
         self._queue.listener = None
 
@@ -53,7 +52,7 @@ class Ahead:
 
     def forget(self) -> None:
         """The append failed: the commands stay, what was decided of them does not."""
-        self._batch = None
+        self._batch, self._error = None, None
 
     def take(self) -> tuple[list[Pending], Batch | None]:
         """The commands that were taken, and the batch in which they are decided, if they are.
@@ -63,7 +62,8 @@ class Ahead:
         if self._error is not None:
             raise self._error
         pendings, batch = self._pendings, self._batch
-        self._pendings, self._batch, self._queue.ahead = [], None, 0
+        self._pendings, self._batch = [], None
+        self._queue.nothing_ahead()
         return pendings, batch
 
     def _nudge(self) -> None:
@@ -75,8 +75,8 @@ class Ahead:
         self._scheduled = False
         if self._below is None:
             return
-        batch = self._batch = self._batch or self._below.following()
         try:
+            batch = self._batch = self._batch or self._below.following()
             batch.at(self._moment(batch.now.at))  # an append may take long; deadlines go on
             if self._decide(batch):
                 self._nudge()
@@ -94,7 +94,6 @@ class Ahead:
                 break
             if len(self._pendings) >= self._queue.ceiling or not batch.knows(pending):
                 return False
-            self._pendings.append(self._queue.pop())
-            self._queue.ahead += 1
+            self._pendings.append(self._queue.take_ahead())
             batch.run(pending)
         return True

@@ -48,8 +48,8 @@ def collect_rarely() -> None:
 
     Measured: walking 200,000 open reservations every few seconds cost a third of the throughput
     and pauses of 200 ms. Young objects, where asyncio's cycles are, are still collected, though
-    not so often that the hands of one batch are gone through while they are in use (3 %). What
-    survived that is looked at again only after 100 million more.
+    not so often that those of a batch in flight are gone through each time (3 %). What survived
+    that is looked at again only after 100 million more.
     """
     gc.freeze()
     gc.set_threshold(200_000, 500, 1_000)

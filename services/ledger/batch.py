@@ -97,7 +97,13 @@ class Batch:
         return held is not None and held.account_id == command.account_id
 
     def finish(self) -> None:
-        """Write the final row of each account and key that changed: one row each."""
+        """Write the final row of each account and key that changed: one row each.
+
+        Once all that stands below is committed. (An account that was dropped from memory meanwhile
+        costs the longer statement, which writes the same.)
+        """
+        if self.overlay.under is not None:
+            raise AssertionError("a batch is finished while the one below it is not")
         committed, columns = self.overlay.base.accounts, self.columns
         for account_id, changed in self.overlay.accounts.items():
             if changed.account is not None:

@@ -21,11 +21,11 @@ class CommandQueue:
         self._wake = asyncio.Event()
         self.listener: Callable[[], None] | None = None
         """Told when a command is queued, while somebody would take it at once."""
-        self.ahead = 0
-        """Commands that were taken early and wait for their batch elsewhere."""
+        self._ahead = 0
 
     def __len__(self) -> int:
-        return len(self._commands) + self.ahead
+        """Commands that wait, those that were taken ahead of their batch too."""
+        return len(self._commands) + self._ahead
 
     @property
     def empty(self) -> bool:
@@ -43,8 +43,16 @@ class CommandQueue:
         """The command whose turn it is, None when none waits."""
         return self._commands[0] if self._commands else None
 
-    def pop(self) -> Pending:
-        """Take the command whose turn it is; IndexError when none waits."""
+    def take_ahead(self) -> Pending:
+        """The command whose turn it is, before its batch begins; IndexError when none waits."""
+        self._ahead += 1
+        return self._pop()
+
+    def nothing_ahead(self) -> None:
+        """The batch of what was taken ahead has begun."""
+        self._ahead = 0
+
+    def _pop(self) -> Pending:
         pending = self._commands.popleft()
         if pending.command.kind in CLOSES:
             self._closing -= 1
@@ -57,7 +65,7 @@ class CommandQueue:
     def take(self, taken: int = 0) -> list[Pending]:
         """The next batch: commands in their order, then expiries if nothing is about to close.
 
-        `taken`: how many commands of the batch were popped before.
+        `taken`: how many commands of the batch were taken ahead.
 
         Expiries come last, so a Settle of the same batch beats them. While more Settles wait than
         fit into a batch expiries wait too, though not for ever.
@@ -65,7 +73,7 @@ class CommandQueue:
         batch: list[Pending] = []
         room = self.ceiling - taken
         while self._commands and len(batch) < room:
-            batch.append(self.pop())
+            batch.append(self._pop())
         if self._expiries and (self._closing == 0 or self._impatient()):
             due = min(EXPIRIES_A_BATCH, len(self._expiries))
             batch.extend(self._expiries.popleft()[1] for _ in range(due))

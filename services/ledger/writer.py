@@ -94,6 +94,8 @@ class Writer:
         self._room = 0
         self._doubtful = DOUBTFUL
         self._ahead = Ahead(queue, self.moment)
+        self._alone = False
+        """While commands are tried one by one: nothing may be decided between them."""
         self._wanted: Incarnation | None = None
 
     async def take_over(self) -> None:
@@ -130,8 +132,6 @@ class Writer:
 
         `begun`: a batch at the log's end in which the first of the commands are decided already.
         """
-        if begun is None:
-            self._ahead.forget()  # what was decided stands on another end of the log
         try:
             await self._process(pendings, begun)
         except asyncpg.PostgresError as error:
@@ -208,7 +208,7 @@ class Writer:
 
     async def _append(self, batch: Batch) -> None:
         """Append a batch, while commands that came meanwhile are decided on top of it."""
-        if self._doubtful == 0 and self._wanted is None:
+        if self._doubtful == 0 and self._wanted is None and not self._alone:
             self._ahead.start(batch)
         try:
             await self.store.append(batch.columns)
@@ -270,12 +270,16 @@ class Writer:
             rejected.inc()
             await self._answer_all(pendings, "RejectedByStore", {"sqlstate": error.sqlstate or ""})
             return
-        for number, pending in enumerate(pendings):
-            try:
-                await self.step([pending])
-            except CannotWrite:
-                await self._answer_all(pendings[number + 1 :], "Busy", BUSY)
-                raise
+        self._alone = True
+        try:
+            for number, pending in enumerate(pendings):
+                try:
+                    await self.step([pending])
+                except CannotWrite:
+                    await self._answer_all(pendings[number + 1 :], "Busy", BUSY)
+                    raise
+        finally:
+            self._alone = False
 
     async def refuse_waiting(self) -> None:
         """Answer Busy to all that is queued; whoever leads next decides it."""

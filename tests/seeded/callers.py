@@ -114,10 +114,11 @@ class Caller:
 
     async def run(self) -> None:
         actions = [action for action, weight in self._actions() for _ in range(weight)]
+        pace = self.rng.choice((20, 200))  # the faster, the more is asked while an append runs
         while self.world.steps_left > 0:
             customer = self.rng.choice(self.world.customers)
             await self.rng.choice(actions)(customer)
-            await asyncio.sleep(self.rng.expovariate(20))
+            await asyncio.sleep(self.rng.expovariate(pace))
 
     def _actions(self) -> list[tuple[Any, int]]:
         world = self.world

@@ -43,6 +43,9 @@ class Chances:
     slow: float = 0.02
 
 
+REFUSALS = (asyncpg.DeadlockDetectedError,) * 4 + (asyncpg.DiskFullError,)
+
+
 @dataclass
 class Database:
     rng: random.Random
@@ -58,7 +61,6 @@ class Database:
     lots: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     published: dict[str, dict[str, Any]] = field(default_factory=dict)
     holder: "Session | None" = None
-    refusals: int = 0
     answers_before_commit: bool = False
     """A mutation for the canary: an append returns before it is durable."""
     forgets_commands: bool = False
@@ -294,9 +296,6 @@ class Session:
         fate, delay = rng.random(), rng.uniform(0.001, 0.004)
         if rng.random() < chances.slow:
             delay = rng.uniform(0.2, 2.5)
-        if fate < chances.refused:
-            database.refusals += 1
-            raise asyncpg.DeadlockDetectedError("an injected refusal")
         if database.answers_before_commit:
             asyncio.get_running_loop().call_later(delay, self._commit_if_alive, columns)
             return
@@ -307,6 +306,8 @@ class Session:
                 database.commit(columns)
             raise
         self._alive()
+        if fate < chances.refused:  # now: meanwhile others were decided on top of it
+            raise rng.choice(REFUSALS)("an injected refusal")
         if fate < chances.refused + chances.cut_before:
             self._cut()
         database.commit(columns)
