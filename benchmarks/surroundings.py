@@ -18,6 +18,7 @@ def surroundings() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
         "compiled_modules": count(usable()),
+        "python_build": [*platform.python_build(), platform.python_compiler()],
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
     }
 
