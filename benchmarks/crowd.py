@@ -20,7 +20,7 @@ class Unwanted(Exception):
 
 
 class Crowd(Wire):
-    """`run` once; until then, and for all that is no answer to a caller, it is a plain Wire."""
+    """`run` once; before and after it is a plain Wire."""
 
     def __init__(self, user: str, password: str) -> None:
         super().__init__(user, password)

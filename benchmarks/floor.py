@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import time
 
 import asyncpg
@@ -31,6 +32,9 @@ class Echo(Wire):
     def __init__(self, user: str, password: str) -> None:
         super().__init__(user, password)
         self.subscribes = SUBJECT
+
+    def _fail(self, error: Exception) -> None:
+        sys.exit(str(error))
 
     def delivered(self, fields: list[bytes], message: bytes) -> None:
         self._transport.write(b"PUB %b %d\r\n%b\r\n" % (fields[3], len(message), message))

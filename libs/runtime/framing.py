@@ -39,11 +39,19 @@ def batched(
     return b"".join(parts)
 
 
+def hand_over(take: Receive, subject: str, reply: str, data: bytes) -> None:
+    """Give a sink its message. What it raises is logged: it would end the connection's reading."""
+    try:
+        take(subject, reply, data)
+    except Exception:
+        log.exception("a message was not understood")
+
+
 def taken(data: bytes, sinks: Mapping[bytes, Receive]) -> tuple[int, bool, int, int]:
     """Hand over the whole messages that `data` begins with, to the sinks of their subscriptions.
 
     Returns where that ended, False if the next message is not all there yet, how many messages
-    there were and their bytes. What a sink raises is logged: it would end the reading.
+    there were and their bytes.
     """
     start, end, count, size_in_all = 0, len(data), 0, 0
     while data.startswith(b"MSG ", start):
@@ -59,9 +67,6 @@ def taken(data: bytes, sinks: Mapping[bytes, Receive]) -> tuple[int, bool, int, 
         if after > end:
             return start, False, count, size_in_all
         reply = fields[2].decode(errors="replace") if len(fields) == 4 else ""
-        try:
-            take(fields[0].decode(errors="replace"), reply, data[line + 2 : after - 2])
-        except Exception:
-            log.exception("a message was not understood")
+        hand_over(take, fields[0].decode(errors="replace"), reply, data[line + 2 : after - 2])
         count, size_in_all, start = count + 1, size_in_all + size, after
     return start, True, count, size_in_all

@@ -7,7 +7,6 @@ message of a sink goes through nats-py's own parser, which hands a sink its mess
 """
 
 import asyncio
-import logging
 from typing import Any
 
 from nats.aio.client import Client
@@ -15,9 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-from libs.runtime.framing import Receive, taken
-
-log = logging.getLogger(__name__)
+from libs.runtime.framing import Receive, hand_over, taken
 
 
 async def subscribe_sink(nc: Client, subject: str, receive: Receive) -> Subscription:
@@ -45,10 +42,7 @@ class Sink(asyncio.Future[Msg]):
         self._receive = receive
 
     def set_result(self, result: Msg) -> None:
-        try:
-            self._receive(result.subject, result.reply, result.data)
-        except Exception:
-            log.exception("a message was not understood")
+        hand_over(self._receive, result.subject, result.reply, result.data)
 
 
 class SinkParser(Parser):

@@ -51,7 +51,7 @@ class Ahead:
             self._batch.overlay.under = None
 
     def forget(self) -> None:
-        """The append failed: the commands stay, what was decided of them does not."""
+        """What it would stand on did not come to be: the commands stay, their decisions do not."""
         self._batch, self._error = None, None
 
     def take(self) -> tuple[list[Pending], Batch | None]:

@@ -9,7 +9,7 @@ NAME_RESERVATIONS = frozenset(
 VERSION, DERIVED = len("req_") + 12, "8"
 """Where the version of a reservation's uuid stands, and that of a uuid made from a hash."""
 PLAIN = frozenset({"Reserve", "Extend", "Settle", "Release", "Attach", "Detach"})
-"""What needs its account and an open hold at most, or what `is_derived` tells: no lots, no past."""
+"""What is decided by its account and an open hold alone, unless `is_derived`: no lots, no past."""
 NEED_LOTS = frozenset({"Refund", "Clawback", "ReverseClawback"})
 
 

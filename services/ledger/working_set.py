@@ -119,7 +119,7 @@ class Overlay:
         self.stream: Slot = under.stream if under else base.stream
 
     def at(self, now: str) -> None:
-        """See which catalogues are in force at the moment of the batch."""
+        """See which catalogues are in force from this moment of the batch on."""
         if not self.in_force.holds(now):
             self.in_force = in_force(self.terms, now)
 

@@ -283,6 +283,7 @@ class Writer:
 
     async def refuse_waiting(self) -> None:
         """Answer Busy to all that is queued; whoever leads next decides it."""
+        self._ahead.forget()
         while pendings := [*self._ahead.take()[0], *self.queue.take()]:
             await self._answer_all(pendings, "Busy", BUSY)
 

@@ -6,6 +6,8 @@ import pytest
 from libs.runtime.positions import Incarnation
 from services.ledger import writer
 from services.ledger.batch import Batch
+from services.ledger.bodies import Log
+from services.ledger.loaded import NOTHING
 from services.ledger.writer import CannotWrite, NotLeading
 from tests.seeded.held import ACCOUNT, FIRST, SECOND, THIRD
 from tests.support import deciding as d
@@ -54,6 +56,31 @@ async def test_what_raised_ahead_is_forgotten_with_the_batch_it_stood_on(held, m
         await held.running
     await held.writer.refuse_waiting()
     assert (held.reply(SECOND), held.reply(THIRD)) == ("Busy", "Busy")
+
+
+async def test_what_raised_ahead_keeps_nobody_from_hearing_that_the_ledger_ends(held, monkeypatch):
+    held.hold(FIRST, 10)
+    first = await held.append()
+    monkeypatch.setattr(Batch, "run", _broken)
+    held.hold(SECOND, 10)
+    await held.decided()
+    monkeypatch.setattr(held.writer, "_ensure_room", _full)
+    first.set_result(None)
+    with pytest.raises(CannotWrite):
+        await held.running
+    await held.writer.refuse_waiting()
+    assert held.reply(SECOND) == "Busy"
+
+
+async def _full():
+    raise CannotWrite("the database is full")
+
+
+async def test_a_batch_begun_elsewhere_than_at_the_end_ends_the_writer(held):
+    elsewhere = Log(0, 1, held.writer.position + 1)
+    begun = Batch(held.writer.working, NOTHING, elsewhere, held.writer.now())
+    with pytest.raises(AssertionError, match="begun at"):
+        await held.writer.step([], begun)
 
 
 async def test_a_defect_ahead_ends_the_writer_once_the_batch_below_is_answered(held, monkeypatch):

@@ -254,8 +254,8 @@ class State:
     """The account a command names, the reservation it names, and the lots that it may change.
 
     `attempted`: whether the recharge attempt that the command names was ever opened. (This and
-    the other classes without a base are made for every command: a named tuple costs eight times
-    as much to make.)
+    the other classes without a base are made for every command: compiled, a named tuple costs
+    eight times as much to make.)
     """
 
     __slots__ = ("account", "attempted", "lots", "past", "reservation")

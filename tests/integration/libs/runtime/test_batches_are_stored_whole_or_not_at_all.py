@@ -145,7 +145,7 @@ async def test_a_forbidden_batch_fails_at_once_when_watched(own_nats_server):
             await publish_atomic(nc, batch(3), 0, timeout_s=20, watch=watch)
 
 
-async def test_joined_lines_are_what_the_client_itself_would_write():
+async def test_the_lines_of_a_batch_are_what_the_client_itself_would_write():
     messages = batch(3)
     expected = b""
     for number, (subject, body) in enumerate(messages, 1):
@@ -157,7 +157,9 @@ async def test_joined_lines_are_what_the_client_itself_would_write():
     assert framing.batched(messages, "ID", first) == expected
 
 
-async def test_joined_lines_keep_their_place_among_other_publishes(own_nats_server, eventually):
+async def test_the_lines_of_a_batch_keep_their_place_among_other_publishes(
+    own_nats_server, eventually
+):
     seen = []
 
     async def see(message):
