@@ -7,7 +7,6 @@ from datetime import datetime
 from services.ledger.batch import Batch
 from services.ledger.command_queue import CommandQueue
 from services.ledger.domain.state import Moment
-from services.ledger.pending import Pending
 
 CHUNK = 32
 """Commands decided before the event loop may turn: a few milliseconds at most."""
@@ -26,13 +25,8 @@ class Ahead:
         self._moment = moment
         self._below: Batch | None = None
         self._batch: Batch | None = None
-        self._pendings: list[Pending] = []
         self._error: Exception | None = None
         self._scheduled = False
-
-    @property
-    def empty(self) -> bool:
-        return not self._pendings
 
     def start(self, below: Batch) -> None:
         """Decide on top of this batch from now on. What was decided before was taken."""
@@ -54,17 +48,15 @@ class Ahead:
         """What it would stand on did not come to be: the commands stay, their decisions do not."""
         self._batch, self._error = None, None
 
-    def take(self) -> tuple[list[Pending], Batch | None]:
-        """The commands that were taken, and the batch in which they are decided, if they are.
+    def take(self) -> Batch | None:
+        """The batch in which the first of the queue's next batch are decided, if they are.
 
         Raises what deciding raised: a defect of this program.
         """
         if self._error is not None:
             raise self._error
-        pendings, batch = self._pendings, self._batch
-        self._pendings, self._batch = [], None
-        self._queue.nothing_ahead()
-        return pendings, batch
+        batch, self._batch = self._batch, None
+        return batch
 
     def _nudge(self) -> None:
         if not self._scheduled and self._queue.first() is not None:
@@ -92,8 +84,8 @@ class Ahead:
             pending = self._queue.first()
             if pending is None:
                 break
-            if len(self._pendings) >= self._queue.ceiling or not batch.knows(pending):
+            if not batch.knows(pending):
                 return False
-            self._pendings.append(self._queue.take_ahead())
+            self._queue.pass_first()
             batch.run(pending)
         return True

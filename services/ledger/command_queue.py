@@ -21,15 +21,16 @@ class CommandQueue:
         self._wake = asyncio.Event()
         self.listener: Callable[[], None] | None = None
         """Told when a command is queued, while somebody would take it at once."""
-        self._ahead = 0
+        self._ahead: list[Pending] = []
+        """The beginning of the next batch, if it was decided before that is taken."""
 
     def __len__(self) -> int:
-        """Commands that wait, those that were taken ahead of their batch too."""
-        return len(self._commands) + self._ahead
+        """Commands that wait, those of which somebody decided ahead too."""
+        return len(self._commands) + len(self._ahead)
 
     @property
     def empty(self) -> bool:
-        return not self._commands and not self._expiries
+        return not self._commands and not self._expiries and not self._ahead
 
     def put(self, pending: Pending) -> None:
         self._commands.append(pending)
@@ -40,17 +41,17 @@ class CommandQueue:
             self.listener()
 
     def first(self) -> Pending | None:
-        """The command whose turn it is, None when none waits."""
-        return self._commands[0] if self._commands else None
+        """The next command to decide ahead; None when none waits, or the next batch is full."""
+        if not self._commands or len(self._ahead) >= self.ceiling:
+            return None
+        return self._commands[0]
 
-    def take_ahead(self) -> Pending:
-        """The command whose turn it is, before its batch begins; IndexError when none waits."""
-        self._ahead += 1
-        return self._pop()
+    def pass_first(self) -> None:
+        """Have the first command begin the next batch: the one after it is the first from now on.
 
-    def nothing_ahead(self) -> None:
-        """The batch of what was taken ahead has begun."""
-        self._ahead = 0
+        Raises IndexError when none waits.
+        """
+        self._ahead.append(self._pop())
 
     def _pop(self) -> Pending:
         pending = self._commands.popleft()
@@ -62,17 +63,14 @@ class CommandQueue:
         self._expiries.append((self._monotonic(), pending))
         self._wake.set()
 
-    def take(self, taken: int = 0) -> list[Pending]:
+    def take(self) -> list[Pending]:
         """The next batch: commands in their order, then expiries if nothing is about to close.
-
-        `taken`: how many commands of the batch were taken ahead.
 
         Expiries come last, so a Settle of the same batch beats them. While more Settles wait than
         fit into a batch expiries wait too, though not for ever.
         """
-        batch: list[Pending] = []
-        room = self.ceiling - taken
-        while self._commands and len(batch) < room:
+        batch, self._ahead = self._ahead, []
+        while self._commands and len(batch) < self.ceiling:
             batch.append(self._pop())
         if self._expiries and (self._closing == 0 or self._impatient()):
             due = min(EXPIRIES_A_BATCH, len(self._expiries))

@@ -116,16 +116,16 @@ class Writer:
 
     async def run(self, drained: asyncio.Event) -> None:
         """Work until the intake is closed (then wake the queue) and the queue is empty."""
-        while not (drained.is_set() and self.queue.empty and self._ahead.empty):
+        while not (drained.is_set() and self.queue.empty):
             if self._wanted is not None:
                 self._ahead.forget()
                 await self._begin(self._wanted)
                 self._wanted = None
-            if self.queue.empty and self._ahead.empty:
+            if self.queue.empty:
                 await self.queue.wait()
                 continue
-            taken, begun = self._ahead.take()
-            await self.step([*taken, *self.queue.take(len(taken))], begun)
+            begun = self._ahead.take()
+            await self.step(self.queue.take(), begun)
 
     async def step(self, pendings: Sequence[Pending], begun: Batch | None = None) -> None:
         """One batch: all of it committed and answered, or each command found its own answer.
@@ -283,8 +283,7 @@ class Writer:
 
     async def refuse_waiting(self) -> None:
         """Answer Busy to all that is queued; whoever leads next decides it."""
-        self._ahead.forget()
-        while pendings := [*self._ahead.take()[0], *self.queue.take()]:
+        while pendings := self.queue.take():
             await self._answer_all(pendings, "Busy", BUSY)
 
     async def _answer_all(

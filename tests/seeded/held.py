@@ -81,6 +81,11 @@ class Held:
     def hold(self, res: str, amount: int, **data: Any) -> None:
         self.ask(d.reserve(ACCOUNT, KEY, amount, self.clock.now(), res=res, **data), res)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a command waits of which nothing was decided."""
+        return self.queue.first() is not None
+
     async def decided(self) -> None:
         """Until everything that waits was looked at."""
         for _ in range(10):

@@ -20,7 +20,7 @@ async def test_what_is_decided_ahead_is_answered_after_its_own_append(held):
     first = await held.append()
     held.hold(SECOND, 30)
     await held.decided()
-    assert held.queue.empty, "it was decided already"
+    assert not held.waits, "it was decided already"
     first.set_result(None)
     second = await held.append()
     assert (held.reply(FIRST), held.reply(SECOND)) == ("Reserved", None)
@@ -81,7 +81,7 @@ async def test_a_hold_released_by_the_batch_being_written_is_not_settled_ahead(h
     releasing = await held.append()
     held.ask(d.settle(ACCOUNT, FIRST, 60), "settle")
     await held.decided()
-    assert not held.queue.empty, "what became of the hold is read once it is written"
+    assert held.waits, "what became of the hold is read once it is written"
     releasing.set_result(None)
     await held.decided()
     assert (held.reply("release"), held.reply("settle")) == ("Released", "Conflict")
@@ -97,7 +97,7 @@ async def test_the_hold_of_another_account_waits_for_its_look_up(held):
     second = await held.append()
     held.ask(d.settle(OTHER, FIRST, 60), "settle")
     await held.decided()
-    assert not held.queue.empty
+    assert held.waits
     second.set_result(None)
     await held.decided()
     assert held.replies["settle"]["data"]["code"] == "unknown_reservation"
@@ -111,7 +111,7 @@ async def test_an_id_that_another_account_may_have_used_waits_for_its_look_up(he
     first = await held.append()
     held.hold(DERIVED, 10)
     await held.decided()
-    assert not held.queue.empty
+    assert held.waits
     first.set_result(None)
     await held.commit()
     assert held.reply(DERIVED) == "Reserved"
@@ -123,7 +123,7 @@ async def test_a_catalogue_that_is_being_written_sells_ahead(held):
     publishing = await held.append()
     held.hold(FIRST, 60, catalogue=newer)
     await held.decided()
-    assert held.queue.empty
+    assert not held.waits
     publishing.set_result(None)
     await held.commit()
     assert (held.reply("publish"), held.reply(FIRST)) == ("Published", "Reserved")
@@ -136,7 +136,7 @@ async def test_what_was_decided_ahead_counts_as_waiting(held):
     held.hold(SECOND, 10)
     held.hold(THIRD, 10)
     await held.decided()
-    assert held.queue.empty
+    assert not held.waits
     assert len(held.queue) == 2
 
 
@@ -151,7 +151,7 @@ async def test_a_hold_extended_by_the_batch_being_written_is_settled_as_extended
     below = await held.append()
     held.ask(d.settle(ACCOUNT, FIRST, 60), "settle")
     await held.decided()
-    assert held.queue.empty
+    assert not held.waits
     below.set_result(None)
     await held.commit()
     assert (held.reply("extend"), held.reply("settle")) == ("Extended", "Settled")
@@ -167,7 +167,7 @@ async def test_a_deadline_that_passes_between_deciding_ahead_and_the_rest_is_kep
     until = held.clock.now() + timedelta(seconds=5)
     held.ask(d.reserve(ACCOUNT, KEY, 10, until, res=DERIVED), DERIVED)
     await held.decided()
-    assert not held.queue.empty
+    assert held.waits
     held.clock.advance(20)
     below.set_result(None)
     await held.commit()

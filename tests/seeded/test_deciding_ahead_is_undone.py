@@ -37,9 +37,7 @@ async def test_what_waits_for_a_full_disk_is_answered_busy(held):
     held.hold(SECOND, 10)
     await held.decided()
     first.set_exception(asyncpg.DiskFullError("no space"))
-    with pytest.raises(CannotWrite):
-        await held.running
-    await held.writer.refuse_waiting()
+    await _gives_up(held)
     assert (held.reply(FIRST), held.reply(SECOND)) == ("Busy", "Busy")
 
 
@@ -52,10 +50,20 @@ async def test_what_raised_ahead_is_forgotten_with_the_batch_it_stood_on(held, m
     held.hold(THIRD, 10)
     await held.decided()
     first.set_exception(asyncpg.DiskFullError("no space"))
-    with pytest.raises(CannotWrite):
-        await held.running
-    await held.writer.refuse_waiting()
+    await _gives_up(held)
     assert (held.reply(SECOND), held.reply(THIRD)) == ("Busy", "Busy")
+
+
+async def test_what_raised_on_a_batch_that_failed_is_decided_anew(held, monkeypatch):
+    held.hold(FIRST, 60)
+    first = await held.append()
+    with monkeypatch.context() as broken:
+        broken.setattr(Batch, "run", _broken)
+        held.hold(SECOND, 60)
+        await held.decided()
+    first.set_exception(asyncpg.CheckViolationError("refused"))
+    await held.commit()
+    assert (held.reply(FIRST), held.reply(SECOND)) == ("RejectedByStore", "Reserved")
 
 
 async def test_what_raised_ahead_keeps_nobody_from_hearing_that_the_ledger_ends(held, monkeypatch):
@@ -66,10 +74,15 @@ async def test_what_raised_ahead_keeps_nobody_from_hearing_that_the_ledger_ends(
     await held.decided()
     monkeypatch.setattr(held.writer, "_ensure_room", _full)
     first.set_result(None)
+    await _gives_up(held)
+    assert held.reply(SECOND) == "Busy"
+
+
+async def _gives_up(held):
+    """As a leader does that cannot write any more."""
     with pytest.raises(CannotWrite):
         await held.running
     await held.writer.refuse_waiting()
-    assert held.reply(SECOND) == "Busy"
 
 
 async def _full():
@@ -147,7 +160,7 @@ async def test_a_repeat_in_the_batch_below_has_all_that_stands_on_it_decided_ane
     held.hold(THIRD, 10)
     held.ask(d.release(ACCOUNT, SECOND), "release")
     await held.decided()
-    assert held.queue.empty
+    assert not held.waits
     below.set_result(None)  # its key is taken
     await held.decided()
     await held.commit_all()
@@ -162,7 +175,7 @@ async def test_what_was_decided_ahead_is_decided_anew_in_a_new_life_of_the_log(h
     first = await held.append()
     held.hold(SECOND, 30)
     await held.decided()
-    assert held.queue.empty
+    assert not held.waits
 
     async def begin(_connection, end, _stream, _wanted, _moment):
         return (end.position + 1, "0" * 32, 1, 1, b"{}", b"1" * 32)
