@@ -11,12 +11,10 @@ Receive = Callable[[str, str, bytes], None]
 
 def published(messages: Iterable[tuple[str, bytes]], headers: Mapping[str, str]) -> bytes:
     """(subject, body) messages that all carry the same headers."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    head = f"NATS/1.0\r\n{lines}\r\n".encode()
-    size = len(head)
+    head = f"NATS/1.0\r\n{_lines(headers)}\r\n".encode()
     parts: list[bytes] = []
     for subject, body in messages:
-        parts += (f"HPUB {subject} {size} {size + len(body)}\r\n".encode(), head, body, b"\r\n")
+        parts += _message(subject, head, body)
     return b"".join(parts)
 
 
@@ -30,13 +28,19 @@ def batched(
     start = f"NATS/1.0\r\nNats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
     parts: list[bytes] = []
     for number, (subject, body) in enumerate(messages, 1):
-        header = f"{start}{number}\r\n"
-        if number == 1:
-            header += "".join([f"{name}: {value}\r\n" for name, value in first.items()])
-        head = (header + "\r\n").encode()
-        parts.append(f"HPUB {subject}  {len(head)} {len(head) + len(body)}\r\n".encode())
-        parts += (head, body, b"\r\n")
+        more = _lines(first) if number == 1 else ""
+        parts += _message(subject, f"{start}{number}\r\n{more}\r\n".encode(), body)
     return b"".join(parts)
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+def _message(subject: str, head: bytes, body: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """A message without a reply subject; two blanks, as nats-py writes it."""
+    line = f"HPUB {subject}  {len(head)} {len(head) + len(body)}\r\n".encode()
+    return line, head, body, b"\r\n"
 
 
 def hand_over(take: Receive, subject: str, reply: str, data: bytes) -> None:
